@@ -1,0 +1,28 @@
+/* The ledger: how much driver memory the processes of one container hold, in a small shared file.
+   docs/formats.md section 7. Used by the shim (in other people's processes: libc only, no allocation), the hook and the guard. */
+#ifndef SPARK_COMMON_LEDGER_H
+#define SPARK_COMMON_LEDGER_H
+
+#include "error.h"
+#include <stdint.h>
+
+struct spark_ledger; /* a mapping of the file */
+
+/* Creates the file (mode 0666) or resets it in place: header and zeroed slots. */
+int spark_ledger_create (const char *path, uint64_t budget_bytes, uint64_t reserve_bytes, uint64_t withhold_bytes,
+                         struct spark_error *error);
+
+struct spark_ledger_view {
+  uint64_t budget_bytes;
+  uint64_t reserve_bytes;
+  uint64_t withhold_bytes;
+  uint64_t used_bytes; /* of processes that still live */
+  uint64_t peak_bytes;
+  uint64_t refused_count;
+};
+
+/* Reads a ledger from outside the container without trusting it: any content gives 0 or -1, never a crash or a wait.
+   Allocates nothing. */
+int spark_ledger_peek (int fd, struct spark_ledger_view *view);
+
+#endif

@@ -1,0 +1,23 @@
+import { defineConfig } from 'vitest/config'
+
+// Unit and golden tests run side by side; everything that starts an engine or takes huge pages runs one file at a time,
+// because the machine's memory is the thing under test.
+export default defineConfig({
+  test: {
+    disableConsoleIntercept: true,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts', 'test/golden/**/*.test.ts'], testTimeout: 20_000 },
+      },
+      {
+        extends: true,
+        test: { name: 'cli', include: ['test/cli/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 300_000, fileParallelism: false },
+      },
+      {
+        extends: true,
+        test: { name: 'engine', include: ['test/engine/**/*.test.ts'], testTimeout: 180_000, hookTimeout: 600_000, fileParallelism: false },
+      },
+    ],
+  },
+})
