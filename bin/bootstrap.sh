@@ -1,0 +1,115 @@
+#!/bin/sh
+# Gets a fresh clone ready: Debian packages, npm packages, native parts, TypeScript. Needs nothing but sh and node.
+#   sh bin/bootstrap.sh build|demo|test
+# Each step looks first and does nothing where nothing is to do. Talks on stderr only.
+set -eu
+goal=${1:-build}
+case $goal in
+  build | demo | test) ;;
+  *)
+    echo "bootstrap: unknown goal '$goal'; it is build, demo or test" >&2
+    exit 2
+    ;;
+esac
+cd "$(dirname "$0")/.."
+say() { printf 'bootstrap: %s\n' "$*" >&2; }
+log=$(mktemp "${TMPDIR:-/tmp}/spark-run-bootstrap.XXXXXX")
+trap 'rm -f "$log"' EXIT
+# Quiet while it goes well; the whole output where it does not.
+quietly() {
+  if ! "$@" >"$log" 2>&1; then
+    cat "$log" >&2
+    return 1
+  fi
+}
+
+node_major=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)
+if [ "$node_major" -lt 20 ]; then
+  say "spark-run needs Node.js 20 or later and found $(node --version 2>/dev/null || echo none); install it and run this again"
+  exit 1
+fi
+
+# --- Debian packages: "command package…"; a line whose command exists wants nothing -------------------------------------
+have() { command -v "$1" >/dev/null 2>&1 || [ -e "$1" ]; }
+wanted=
+want() { have "$1" || { shift; wanted="$wanted $*"; }; }
+multiarch=$(uname -m)-linux-gnu
+other_arch=aarch64 other_deb=arm64
+[ "$(uname -m)" = aarch64 ] && other_arch=x86_64 other_deb=amd64
+
+want gcc gcc libc6-dev
+want make make
+have "/usr/include/stdio.h" || wanted="$wanted libc6-dev"
+want "/usr/lib/$multiarch/libjson-c.a" libjson-c-dev
+needed=$wanted wanted=
+
+if [ "$goal" != build ]; then
+  want dockerd docker.io
+  want docker docker.io
+  want runc runc
+  want /bin/busybox busybox-static
+  want python3 python3
+  want strace strace
+fi
+if [ "$goal" = test ]; then
+  want podman podman
+  want jq jq
+  if [ "$other_arch" = aarch64 ]; then
+    want aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+    want qemu-aarch64-static qemu-user-static
+  fi
+fi
+if [ -n "$needed$wanted" ]; then
+  if [ "$(id -u)" = 0 ] && have apt-get; then
+    say "installing Debian packages:$needed$wanted"
+    export DEBIAN_FRONTEND=noninteractive
+    quietly apt-get update || say "apt-get update failed; trying with the lists at hand"
+    # shellcheck disable=SC2086
+    if ! quietly apt-get install -y --no-install-recommends $needed $wanted; then
+      say "apt-get could not install them all; going on with what is there"
+    fi
+  else
+    [ -z "$needed" ] || say "the build needs Debian packages that are not installed:$needed (as root: apt-get install$needed)"
+    [ -z "$wanted" ] || say "some parts of '$goal' need Debian packages that are not installed:$wanted (as root: apt-get install$wanted); they are left out and named"
+  fi
+fi
+
+# --- npm packages -------------------------------------------------------------------------------------------------------
+if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+  say "installing npm packages (npm ci)"
+  quietly npm ci --no-audit --no-fund --ignore-scripts
+  touch node_modules/.package-lock.json
+fi
+
+# --- native parts -------------------------------------------------------------------------------------------------------
+# Another architecture's json-c comes as a Debian package unpacked beside the build; nothing is installed for it.
+sysroot=native/build/sysroot-$other_arch
+if have "$other_arch-linux-gnu-gcc" && have apt-get && [ ! -e "$sysroot/usr/lib/$other_arch-linux-gnu/libjson-c.a" ]; then
+  say "fetching json-c for $other_arch"
+  apt=$PWD/native/build/apt-$other_deb
+  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+  apt_other() {
+    apt-get "-oAPT::Architecture=$other_deb" "-oAPT::Architectures=$other_deb" -oAPT::Sandbox::User=root \
+      "-oDir::State::Lists=$apt/lists" "-oDir::Cache=$apt/cache" -oDir::State::status=/dev/null "$@"
+  }
+  if quietly apt_other update && (cd "$apt" && quietly apt_other download libjson-c-dev); then
+    mkdir -p "$sysroot"
+    for package in "$apt"/libjson-c-dev_*.deb; do dpkg-deb -x "$package" "$sysroot"; done
+  else
+    say "could not fetch json-c for $other_arch; only $(uname -m) is built"
+  fi
+  rm -rf "$apt"
+fi
+jobs=$(nproc 2>/dev/null || echo 2)
+if ! quietly make -s -C native -j"$jobs"; then
+  say "the native parts could not be built; see above"
+  exit 1
+fi
+if have "$other_arch-linux-gnu-gcc" && [ -e "$sysroot/usr/lib/$other_arch-linux-gnu/libjson-c.a" ]; then
+  quietly make -s -C native -j"$jobs" ARCH="$other_arch" || { say "the native parts for $other_arch could not be built; see above"; exit 1; }
+elif [ "$goal" = build ]; then
+  say "only $(uname -m) is built; for $other_arch install gcc-aarch64-linux-gnu and libc6-dev-arm64-cross, then build again"
+fi
+
+# --- TypeScript ---------------------------------------------------------------------------------------------------------
+quietly node_modules/.bin/tsc -p tsconfig.json
