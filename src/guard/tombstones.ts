@@ -1,0 +1,80 @@
+import { readdir, readFile } from 'node:fs/promises'
+import path from 'node:path'
+import * as v from 'valibot'
+
+const count = v.pipe(v.number(), v.safeInteger())
+const optionalText = v.optional(v.nullable(v.string()), null)
+
+const tombstoneSchema = v.object({
+  schemaVersion: v.literal(1),
+  id: v.string(),
+  name: optionalText,
+  request: optionalText,
+  engine: v.optional(v.string(), 'unknown'),
+  killedAt: v.string(),
+  reason: v.string(),
+  sentence: v.string(),
+  reserveBytes: count,
+  memAvailableBytes: count,
+  slopeBytesPerSecond: v.number(),
+  budgetBytes: count,
+  priority: v.optional(count, 0),
+  use: v.object({ driverBytes: count, cgroupBytes: count }),
+  killToEmptyMs: v.optional(v.nullable(v.number()), null),
+  samples: v.optional(v.array(v.object({ ms: v.number(), availableBytes: count })), []),
+})
+
+/** The guard's record of one kill (formats.md section 8). `name` and `request` are null where the container had none. */
+export type Tombstone = v.InferOutput<typeof tombstoneSchema>
+
+/** Reads one tombstone; undefined for anything that is not a complete one of a version we know. */
+export function parseTombstone(text: string): Tombstone | undefined {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  const result = v.safeParse(tombstoneSchema, value)
+  if (!result.success) return undefined
+  const { name, request } = result.output
+  return { ...result.output, name: name || null, request: request || null }
+}
+
+/**
+ * Every readable tombstone, newest kill first.
+ *
+ * @param tombstoneDir `<runDir>/tombstones`; a missing directory holds none.
+ */
+export async function readTombstones(tombstoneDir: string): Promise<Tombstone[]> {
+  let names: string[]
+  try {
+    names = await readdir(tombstoneDir)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
+  const files = names.filter((name) => name.endsWith('.json') && !name.startsWith('.'))
+  const found = await Promise.all(files.map((name) => readTombstone(path.join(tombstoneDir, name))))
+  return found.filter((tombstone) => tombstone !== undefined).sort((a, b) => b.killedAt.localeCompare(a.killedAt))
+}
+
+/** The tombstone in `file`, or undefined where there is none or it cannot be understood. */
+export async function readTombstone(file: string): Promise<Tombstone | undefined> {
+  try {
+    return parseTombstone(await readFile(file, 'utf8'))
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'ENOENT' || code === 'EACCES') return undefined
+    throw error
+  }
+}
+
+/** The newest kill of the container that a person means by its id, a prefix of it (6 letters or more), its name or its request. */
+export function findTombstone(tombstones: readonly Tombstone[], who: string): Tombstone | undefined {
+  return (
+    tombstones.find((stone) => stone.id === who || stone.request === who) ??
+    tombstones.find((stone) => stone.name === who) ??
+    (who.length >= 6 ? tombstones.find((stone) => stone.id.startsWith(who)) : undefined)
+  )
+}
