@@ -1,20 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-
-/** Sends SIGTERM, then SIGKILL when the deadline has passed; returns when the process is gone. */
-export async function endProcess(target: { pid: number; exited: Promise<void> }, deadlineMs: number): Promise<void> {
-  signal(target.pid, 'SIGTERM')
-  const late = new AbortController()
-  const inTime = await Promise.race([
-    target.exited.then(() => true),
-    sleep(deadlineMs, false, { signal: late.signal }).catch(() => true),
-  ])
-  late.abort()
-  if (inTime) return
-  signal(target.pid, 'SIGKILL')
-  await target.exited
-}
 
 function signal(pid: number, name: NodeJS.Signals): void {
   try {
@@ -79,4 +66,27 @@ export function unmountUnder(dir: string): string[] {
     if (spawnSync('umount', [mountPoint]).status !== 0) spawnSync('umount', ['--lazy', mountPoint])
   }
   return left()
+}
+
+/** Removes the empty cgroups of the containers in `dataRoot`, which only a killed daemon leaves behind. */
+export function removeContainerCgroups(dataRoot: string): void {
+  for (const id of listIfPresent(path.join(dataRoot, 'containers'))) {
+    for (const line of readFileSync('/proc/self/mounts', 'utf8').split('\n')) {
+      const [, mountPoint, type] = line.split(' ')
+      if (mountPoint === undefined || (type !== 'cgroup' && type !== 'cgroup2')) continue
+      try {
+        rmdirSync(path.join(mountPoint, 'docker', id))
+      } catch {
+        // Gone already, which is the rule.
+      }
+    }
+  }
+}
+
+function listIfPresent(dir: string): string[] {
+  try {
+    return readdirSync(dir)
+  } catch {
+    return []
+  }
 }

@@ -16,8 +16,9 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
 import { ExpectedError } from '../errors.js'
+import { endProcessByIdentity, isRunning, type ProcessIdentity, readProcessIdentity } from '../host/process-identity.js'
 import { computeMissingForDockerd, findProgram, readDockerdGround } from './private-dockerd-needs.js'
-import { endProcess, endProcessesNaming, unmountUnder } from './private-dockerd-sweep.js'
+import { endProcessesNaming, removeContainerCgroups, unmountUnder } from './private-dockerd-sweep.js'
 
 /** A Docker daemon of our own: its socket, its files, and the ways to talk to it and to end it. */
 export interface PrivateDockerd {
@@ -59,7 +60,7 @@ const LONGEST_SOCKET = 'exec/containerd/containerd.sock.ttrpc'
 const READY_DEADLINE_MS = 30_000
 
 /** Longer than dockerd's own patience with its containers, which we set below. */
-const STOP_DEADLINE_MS = 15_000
+const STOP_PATIENCE_MS = 15_000
 
 /** f_type of tmpfs and ramfs in statfs(2): a data root there would be memory, which is what is scarce. */
 const MEMORY_FILESYSTEMS = new Set([0x01021994, 0x858458f6])
@@ -100,8 +101,11 @@ export function computeDockerdArguments(
   ]
 }
 
-function makeTemporaryDir(): string {
-  const candidates = [os.tmpdir(), '/var/tmp', '/tmp'].filter((base) => fitsSocketPath(path.join(base, 'spark-XXXXXX')))
+/** A new directory, on disk where there is a choice, with a path short enough for the daemon's sockets below `<it>/d`. */
+export function makeShortTemporaryDir(): string {
+  const candidates = [os.tmpdir(), '/var/tmp', '/tmp'].filter((base) =>
+    fitsSocketPath(path.join(base, 'spark-XXXXXX/d')),
+  )
   const onDisk = candidates.find((base) => {
     try {
       return !MEMORY_FILESYSTEMS.has(statfsSync(base).type)
@@ -160,13 +164,7 @@ export function pickReason(lines: string[]): string {
   )
 }
 
-interface RunningDaemon {
-  pid: number
-  exited: Promise<void>
-  hasExited: () => boolean
-}
-
-function launch(layout: ReturnType<typeof computeDockerdLayout>, storageDriver: string | undefined): RunningDaemon {
+function launch(layout: ReturnType<typeof computeDockerdLayout>, storageDriver: string | undefined): ProcessIdentity {
   const logFd = openSync(layout.logFile, 'a', 0o600)
   const dockerd = findProgram('dockerd') ?? 'dockerd'
   const setpriv = findProgram('setpriv')
@@ -186,22 +184,15 @@ function launch(layout: ReturnType<typeof computeDockerdLayout>, storageDriver: 
     },
   })
   closeSync(logFd)
-  let gone = false
-  const exited = new Promise<void>((resolve) => {
-    const done = () => {
-      gone = true
-      resolve()
-    }
-    child.once('exit', done)
-    child.once('error', done)
-  })
+  // Without a listener a program that cannot be started at all would end us; the missing process tells the same.
+  child.on('error', () => {})
   child.unref()
-  return { pid: child.pid ?? 0, exited, hasExited: () => gone }
+  return readProcessIdentity(child.pid ?? 0) ?? { pid: child.pid ?? 0, startTicks: 0 }
 }
 
-async function waitUntilReady(socket: string, daemon: RunningDaemon): Promise<boolean> {
+async function waitUntilReady(socket: string, daemon: ProcessIdentity): Promise<boolean> {
   const deadline = Date.now() + READY_DEADLINE_MS
-  while (Date.now() < deadline && !daemon.hasExited()) {
+  while (Date.now() < deadline && isRunning(daemon)) {
     if (await ping(socket)) return true
     await sleep(50)
   }
@@ -220,7 +211,7 @@ export async function startPrivateDockerd(options: PrivateDockerdOptions = {}): 
   if (missing.length > 0) {
     throw new ExpectedError('DOCKERD_IMPOSSIBLE', `a private Docker daemon cannot start here: ${missing.join('; ')}`)
   }
-  const dir = options.dir === undefined ? makeTemporaryDir() : prepareDir(options.dir)
+  const dir = options.dir === undefined ? makeShortTemporaryDir() : prepareDir(options.dir)
   const layout = computeDockerdLayout(dir)
   mkdirSync(layout.clientConfig, { mode: 0o700 })
   const config = { ...(options.runtimes === undefined ? {} : { runtimes: options.runtimes }), ...options.extraConfig }
@@ -235,7 +226,7 @@ export async function startPrivateDockerd(options: PrivateDockerdOptions = {}): 
   let ready = await waitUntilReady(layout.socket, daemon)
   if (
     !ready &&
-    daemon.hasExited() &&
+    !isRunning(daemon) &&
     lastLines(layout.logFile, 20).some((line) => /graphdriver|storage-driver/.test(line))
   ) {
     log('dockerd found no storage driver that works here by itself; trying vfs')
@@ -244,7 +235,7 @@ export async function startPrivateDockerd(options: PrivateDockerdOptions = {}): 
   }
   if (!ready) {
     const lines = lastLines(layout.logFile, 8)
-    const how = daemon.hasExited() ? 'ended at once' : `did not answer within ${READY_DEADLINE_MS / 1000} s`
+    const how = !isRunning(daemon) ? 'ended at once' : `did not answer within ${READY_DEADLINE_MS / 1000} s`
     await stop()
     throw new ExpectedError('DOCKERD_FAILED', `the private Docker daemon ${how}: ${pickReason(lines)}`, {
       hint: `Its last lines:\n${lines.map((line) => `  ${line}`).join('\n')}`,
@@ -278,18 +269,26 @@ async function removeContainers(socketPath: string): Promise<void> {
 async function endDaemon(
   dir: string,
   socket: string,
-  daemon: RunningDaemon,
+  daemon: ProcessIdentity,
   log: (line: string) => void,
 ): Promise<void> {
-  if (!daemon.hasExited()) {
+  if (isRunning(daemon)) {
     await removeContainers(socket).catch((error: unknown) =>
       log(`containers not removed by the daemon: ${String(error)}`),
     )
-    await endProcess(daemon, STOP_DEADLINE_MS)
+    await endProcessByIdentity(daemon, STOP_PATIENCE_MS)
   }
-  // Only after a daemon that had to be killed is anything left of these.
+  await sweepDockerd(dir, log)
+  log(`dockerd and ${dir} are gone`)
+}
+
+/**
+ * Removes what lies in the directory of a daemon that has ended, and what it left outside when it had to be killed:
+ * containerd, shims, containers, their cgroups, mounts.
+ */
+export async function sweepDockerd(dir: string, log: (line: string) => void = () => {}): Promise<void> {
   await endProcessesNaming(dir)
+  removeContainerCgroups(computeDockerdLayout(dir).dataRoot)
   for (const mountPoint of unmountUnder(dir)) log(`could not unmount ${mountPoint}`)
   rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
-  log(`dockerd and ${dir} are gone`)
 }

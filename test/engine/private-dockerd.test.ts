@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -70,7 +79,6 @@ describe.skipIf(missing.length > 0)(
 
     it('learns a runtime by reload', async () => {
       const started = await startWithImage()
-      const { writeFileSync } = await import('node:fs')
       writeFileSync(started.dockerd.configFile, JSON.stringify({ runtimes: { other: { path: findProgram('runc') } } }))
       started.dockerd.reload()
       const docker = await started.dockerd.docker()
@@ -80,9 +88,12 @@ describe.skipIf(missing.length > 0)(
     it('cleans up even after the daemon itself was killed', async () => {
       const started = await startWithImage()
       execFileSync('docker', ['run', '-d', 'busybox:test', '/bin/busybox', 'sleep', '600'], { env: started.env })
+      const [id] = readdirSync(path.join(started.dockerd.dataRoot, 'containers')) as [string]
       process.kill(started.dockerd.pid, 'SIGKILL')
       await started.dockerd.stop()
       expect(tracesOf(started.dir)).toEqual([])
+      const cgroups = readdirSync('/sys/fs/cgroup').map((name) => `/sys/fs/cgroup/${name}/docker/${id}`)
+      expect(cgroups.filter((dir) => existsSync(dir))).toEqual([])
     })
 
     it('says why it cannot start, in the words of the daemon', async () => {
