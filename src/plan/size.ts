@@ -42,7 +42,8 @@ export function parseSize(text: string, options: ParseSizeOptions = {}): number 
   let numerator = BigInt(whole + fraction)
   let denominator = 10n ** BigInt(fraction.length)
   if (unit === '%') {
-    if (options.percentOfBytes === undefined) return fail(`is a percentage, which is not allowed here: write ${allowed}`)
+    if (options.percentOfBytes === undefined)
+      return fail(`is a percentage, which is not allowed here: write ${allowed}`)
     const isZero = numerator === 0n && options.allowZero !== true
     if (isZero || numerator > 100n * denominator) return fail('is not a share: a percentage is above 0 and at most 100')
     numerator *= BigInt(options.percentOfBytes)

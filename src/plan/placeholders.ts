@@ -1,0 +1,55 @@
+const MIB = 1024 * 1024
+
+/** Engines plan with this share of a budget; the rest is for the CUDA context and the host side of the process. */
+const ENGINE_SHARE_PERCENT = 90n
+/** Arenas are made of 2 MiB pages, so a size between two of them is of no use. */
+const ENGINE_GRANULE_BYTES = 2n * BigInt(MIB)
+
+/** The numbers and names that are known only per container: docs/formats.md section 3. */
+export interface PlaceholderValues {
+  readonly budget_bytes: number
+  readonly budget_mib: number
+  readonly engine_bytes: number
+  /** Host path of the container's ledger. */
+  readonly ledger: string
+  readonly id: string
+}
+
+/** How a plan writes a value that is known only per container: `${name}`. */
+export function placeholder(name: keyof PlaceholderValues): string {
+  return `\${${name}}`
+}
+
+/** What an engine should plan with: 90 % of the budget, rounded down to 2 MiB. */
+export function engineBytesOf(budgetBytes: number): number {
+  const share = (BigInt(budgetBytes) * ENGINE_SHARE_PERCENT) / 100n
+  return Number(share - (share % ENGINE_GRANULE_BYTES))
+}
+
+/** The values for one container, from what admission granted it. */
+export function placeholderValues(grant: {
+  readonly budgetBytes: number
+  readonly engineBytes: number
+  readonly ledger: string
+  readonly id: string
+}): PlaceholderValues {
+  return {
+    budget_bytes: grant.budgetBytes,
+    budget_mib: Math.floor(grant.budgetBytes / MIB),
+    engine_bytes: grant.engineBytes,
+    ledger: grant.ledger,
+    id: grant.id,
+  }
+}
+
+/**
+ * Replaces every `${name}` in `text`.
+ *
+ * @throws RangeError for a placeholder that does not exist: the plan is from another world, and a guess could unguard.
+ */
+export function expandPlaceholders(text: string, values: PlaceholderValues): string {
+  return text.replace(/\$\{([^}]*)\}/g, (whole, name: string) => {
+    if (!Object.hasOwn(values, name)) throw new RangeError(`the plan uses the unknown placeholder ${whole}`)
+    return String(values[name as keyof PlaceholderValues])
+  })
+}
