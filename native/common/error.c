@@ -16,6 +16,10 @@ spark_fail (struct spark_error *error, int status, const char *format, ...)
   va_end (arguments);
   if (length < 0)
     error->text[0] = '\0';
+  /* Sentences quote what strangers wrote; one that holds a line break must not become two lines of somebody's log. */
+  for (char *at = error->text; *at != '\0'; at++)
+    if ((unsigned char) *at < 0x20 || *at == 0x7f)
+      *at = '?';
   size_t used = strlen (error->text);
   if (status != 0)
     /* strerrordesc_np neither allocates nor translates, so it is safe in the guard and the shim's neighbours. */

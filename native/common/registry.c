@@ -1,8 +1,8 @@
 #include "registry.h"
 
 #include "cleanup.h"
+#include "process.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -304,31 +304,6 @@ spark_registry_each (int registry_fd, int (*each) (const struct spark_container 
 
 /* --- liveness ------------------------------------------------------------------------------------------------------ */
 
-/* State and start time (field 22, clock ticks since boot) of a process. */
-static bool
-process_alive (const char *proc_path, pid_t pid, uint64_t pid_start)
-{
-  char path[256], stat[1024];
-  snprintf (path, sizeof path, "%s/%d/stat", proc_path, (int) pid);
-  ssize_t length = file_read (AT_FDCWD, path, 0, stat, sizeof stat - 1);
-  if (length <= 0)
-    return false;
-  stat[length] = '\0';
-  /* The name in field 2 may hold anything, ")" and spaces too: count from its last ")". */
-  const char *at = strrchr (stat, ')');
-  if (at == NULL || at[1] != ' ')
-    return false;
-  at += 2;
-  if (*at == 'Z' || *at == 'X')
-    return false;
-  for (int field = 3; field < 22 && at != NULL; field++)
-    {
-      at = strchr (at, ' ');
-      at = at != NULL ? at + 1 : NULL;
-    }
-  return at != NULL && strtoull (at, NULL, 10) == pid_start;
-}
-
 static bool
 cgroup_holds_process (const char *cgroup)
 {
@@ -350,7 +325,8 @@ cgroup_holds_process (const char *cgroup)
 bool
 spark_container_live (const struct spark_container *container, const char *proc_path)
 {
-  return (container->pid > 0 && process_alive (proc_path, container->pid, container->pid_start))
+  uint64_t pid_start;
+  return (spark_process_start (proc_path, container->pid, &pid_start) == 0 && pid_start == container->pid_start)
          || cgroup_holds_process (container->cgroup_v2) || cgroup_holds_process (container->cgroup_memory)
          || cgroup_holds_process (container->cgroup_freezer);
 }
