@@ -26,6 +26,8 @@ export interface FlagsInput {
   readonly userEnv: Readonly<Record<string, string>>
   /** The person gave `-m`/`--memory` or `--memory-swap`: theirs stands alone. */
   readonly userSetsMemory: boolean
+  /** Where the person mounts something of their own; nothing of ours goes there. */
+  readonly userMountTargets?: readonly string[]
   readonly cgroup: Pick<CgroupLayout, 'memoryController' | 'swapAccounting'>
 }
 
@@ -45,7 +47,7 @@ export function planToFlags(input: FlagsInput): string[] {
     '--oom-score-adj',
     String(plan.cgroup.oomScoreAdj),
     ...envFlags(plan.containerEdits.env, { ...input.imageEnv, ...input.userEnv }, values),
-    ...mountFlags(plan, input.engine, values),
+    ...mountFlags(input, values),
   ]
 }
 
@@ -70,19 +72,16 @@ function envFlags(
     .flatMap((assignment) => ['--env', expandPlaceholders(assignment, values)])
 }
 
-function mountFlags(plan: Plan, engine: FlagsEngine, values: PlaceholderValues): string[] {
+function mountFlags({ plan, engine, userMountTargets = [] }: FlagsInput, values: PlaceholderValues): string[] {
   const { mounts, preload } = plan.containerEdits
-  const preloadFile: PlanMount[] =
-    preload === null
-      ? []
-      : [
-          {
-            hostPath: `${plan.paths.libDir}/${PRELOAD_FILE}`,
-            containerPath: '/etc/ld.so.preload',
-            options: ['bind', 'ro'],
-          },
-        ]
-  return [...mounts, ...preloadFile].flatMap((mount) => ['--mount', mountValue(mount, engine, values)])
+  const preloadFile: PlanMount = {
+    hostPath: `${plan.paths.libDir}/${PRELOAD_FILE}`,
+    containerPath: '/etc/ld.so.preload',
+    options: ['bind', 'ro'],
+  }
+  return [...mounts, ...(preload === null ? [] : [preloadFile])]
+    .filter((mount) => !userMountTargets.includes(mount.containerPath))
+    .flatMap((mount) => ['--mount', mountValue(mount, engine, values)])
 }
 
 /** Both engines read the value of `--mount` as one line of CSV. */

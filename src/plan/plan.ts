@@ -1,19 +1,22 @@
 import { readFileSync } from 'node:fs'
 import * as v from 'valibot'
 import { ExpectedError } from '../errors.js'
-import { pathOf } from './schema-problem.js'
+import { pathOf, shownValue } from './schema-problem.js'
 
 /** The only version of plan.json that this package writes and reads. */
 export const PLAN_VERSION = 1
 
-const bytes = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const BYTES = 'whole bytes'
+const ASSIGNMENT = 'NAME=value'
+const OUR_WORDS = new Set([BYTES, ASSIGNMENT])
+const bytes = v.pipe(v.number(BYTES), v.safeInteger(BYTES), v.minValue(0, BYTES))
 
 const wishSchema = v.object({ env: v.string(), unitBytes: bytes })
 
 const envGroupSchema = v.object({
   engine: v.optional(v.string()),
   unlessEnv: v.array(v.string()),
-  env: v.array(v.pipe(v.string(), v.regex(/^[^=]+=/, 'NAME=value'))),
+  env: v.array(v.pipe(v.string(), v.regex(/^[^=]+=/, ASSIGNMENT))),
 })
 
 const mountSchema = v.object({ hostPath: v.string(), containerPath: v.string(), options: v.array(v.string()) })
@@ -78,11 +81,16 @@ export function parsePlan(value: unknown, source: string): Plan {
   }
   const result = v.safeParse(planSchema, value)
   if (result.success) return result.output
-  const issue = result.issues[0]
+  throw new ExpectedError('PLAN_INVALID', `${source} is not a plan: ${problem(result.issues[0])}`, {
+    hint: REWRITE_HINT,
+  })
+}
+
+function problem(issue: v.BaseIssue<unknown>): string {
   const where = pathOf(issue)
-  const problem =
-    where === '' ? 'it is no object' : `${where} should be ${issue.expected ?? issue.message}, is ${issue.received}`
-  throw new ExpectedError('PLAN_INVALID', `${source} is not a plan: ${problem}`, { hint: REWRITE_HINT })
+  if (where === '') return 'it is no object'
+  if (issue.received === 'undefined') return `${where} is missing`
+  return `${where} should be ${OUR_WORDS.has(issue.message) ? issue.message : issue.expected}, is ${shownValue(issue.input)}`
 }
 
 /**

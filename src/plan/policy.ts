@@ -54,29 +54,35 @@ const RUNTIME_ALLOWED = 'an absolute path such as "/usr/bin/runc"'
 
 const yesNo = () => v.exactOptional(v.boolean('true or false'))
 
-const size = (options: { allowZero?: boolean } = {}) => {
+const size = (options: { allowZero?: boolean; word?: string } = {}) => {
+  const allowed = options.word === undefined ? SIZE_ALLOWED : `"${options.word}" or ${SIZE_ALLOWED}`
   const isSize = (setting: SizeSetting) => {
     try {
       // Any base will do here: what a percentage is of is known when the plan is compiled.
-      parseSize(String(setting), { ...options, percentOfBytes: Number.MAX_SAFE_INTEGER })
+      parseSize(String(setting), { allowZero: options.allowZero ?? false, percentOfBytes: Number.MAX_SAFE_INTEGER })
       return true
     } catch {
-      return false
+      return setting === options.word
     }
   }
-  return v.pipe(v.union([v.string(), v.number()], SIZE_ALLOWED), v.check(isSize, SIZE_ALLOWED))
+  return v.pipe(v.union([v.string(), v.number()], allowed), v.check(isSize, allowed))
 }
 
+const isPlainObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
 /** An object without unknown keys; its message lists the known ones. */
-const section = <const Entries extends v.ObjectEntries>(entries: Entries) =>
-  v.strictObject(entries, Object.keys(entries).join(', '))
+const section = <const Entries extends v.ObjectEntries>(entries: Entries) => {
+  const keys = Object.keys(entries).join(', ')
+  return v.pipe(v.custom<object>(isPlainObject, `an object with the keys ${keys}`), v.strictObject(entries, keys))
+}
 
 const policySchema = section({
   reserve: v.exactOptional(size()),
   withhold: v.exactOptional(size({ allowZero: true })),
   budget: v.exactOptional(
     section({
-      default: v.exactOptional(v.union([v.literal('left'), size()], `"left" or ${SIZE_ALLOWED}`)),
+      default: v.exactOptional(size({ word: 'left' })),
       max: v.exactOptional(size()),
       min: v.exactOptional(size()),
     }),
@@ -149,14 +155,15 @@ export function readPolicy(file: string): Policy {
 
 function problem(issue: v.BaseIssue<unknown>): string {
   const where = pathOf(issue)
-  if (issue.type !== 'strict_object') return `${where} is ${shownValue(issue.input)}, allowed: ${issue.message}`
-  if (issue.expected !== 'never') {
-    return `${where === '' ? 'the policy' : where} is ${shownValue(issue.input)}, allowed: an object with the keys ${issue.message}`
+  if (issue.type === 'strict_object') {
+    const parent = where.includes('.') ? ` in ${where.slice(0, where.lastIndexOf('.'))}` : ''
+    return `${where} is not a key of the policy, allowed${parent}: ${issue.message}`
   }
-  const parent = where.includes('.') ? ` in ${where.slice(0, where.lastIndexOf('.'))}` : ''
-  return `${where} is not a key of the policy, allowed${parent}: ${issue.message}`
+  return `${where === '' ? 'the policy' : where} is ${shownValue(issue.input)}, allowed: ${issue.message}`
 }
 
 function invalid(source: string, what: string): ExpectedError {
-  return new ExpectedError('POLICY_INVALID', `${source}: ${what}`, { hint: 'docs/policy.md describes every key.' })
+  return new ExpectedError('POLICY_INVALID', `${source}: ${what}`, {
+    hint: 'docs/formats.md, section 2, describes every key.',
+  })
 }
