@@ -1,0 +1,318 @@
+/* Contexts: the primary one, counted, and created ones; each thread has a stack of them. */
+#include "driver.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+struct context {
+  unsigned flags;
+  unsigned long long id;
+};
+
+enum { STACK_DEPTH = 64 };
+
+struct stack {
+  CUcontext items[STACK_DEPTH];
+  size_t depth;
+};
+
+static pthread_key_t stack_key;
+static pthread_once_t stack_once = PTHREAD_ONCE_INIT;
+static CUcontext primary;
+static unsigned primary_references;
+static unsigned primary_flags;
+static unsigned long long next_id = 1;
+
+static void
+stack_start (void)
+{
+  pthread_key_create (&stack_key, free);
+}
+
+/* Thread-specific data rather than _Thread_local: that would need the loader's __tls_get_addr, a second library. */
+static struct stack *
+stack (void)
+{
+  pthread_once (&stack_once, stack_start);
+  struct stack *mine = pthread_getspecific (stack_key);
+  if (mine == NULL)
+    {
+      mine = calloc (1, sizeof *mine);
+      if (mine != NULL)
+        pthread_setspecific (stack_key, mine);
+    }
+  return mine;
+}
+
+static CUcontext
+context_new (unsigned flags)
+{
+  struct context *context = sim_handle_new (SIM_CONTEXT, sizeof *context);
+  if (context == NULL)
+    return NULL;
+  context->flags = flags;
+  context->id = __atomic_fetch_add (&next_id, 1, __ATOMIC_RELAXED);
+  return context;
+}
+
+static void
+context_end (CUcontext context)
+{
+  sim_memory_end_context (context);
+  sim_handle_free (context);
+}
+
+CUresult
+cuCtxGetCurrent (CUcontext *context)
+{
+  SIM_ENTER ();
+  if (context == NULL)
+    return CUDA_ERROR_INVALID_VALUE;
+  struct stack *mine = stack ();
+  *context = NULL;
+  if (mine != NULL && mine->depth > 0 && sim_handle_is (SIM_CONTEXT, mine->items[mine->depth - 1]))
+    *context = mine->items[mine->depth - 1];
+  return CUDA_SUCCESS;
+}
+
+CUresult
+cuCtxPushCurrent_v2 (CUcontext context)
+{
+  SIM_ENTER ();
+  struct stack *mine = stack ();
+  if (!sim_handle_is (SIM_CONTEXT, context))
+    return CUDA_ERROR_INVALID_CONTEXT;
+  if (mine == NULL || mine->depth == STACK_DEPTH)
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  mine->items[mine->depth++] = context;
+  return CUDA_SUCCESS;
+}
+SIM_ALSO (cuCtxPushCurrent, cuCtxPushCurrent_v2);
+
+CUresult
+cuCtxPopCurrent_v2 (CUcontext *context)
+{
+  SIM_ENTER ();
+  struct stack *mine = stack ();
+  if (mine == NULL || mine->depth == 0)
+    return CUDA_ERROR_INVALID_CONTEXT;
+  mine->depth--;
+  if (context != NULL)
+    *context = mine->items[mine->depth];
+  return CUDA_SUCCESS;
+}
+SIM_ALSO (cuCtxPopCurrent, cuCtxPopCurrent_v2);
+
+CUresult
+cuCtxSetCurrent (CUcontext context)
+{
+  SIM_ENTER ();
+  struct stack *mine = stack ();
+  if (context != NULL && !sim_handle_is (SIM_CONTEXT, context))
+    return CUDA_ERROR_INVALID_CONTEXT;
+  if (mine == NULL)
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  if (mine->depth > 0)
+    mine->depth--;
+  if (context != NULL)
+    mine->items[mine->depth++] = context;
+  return CUDA_SUCCESS;
+}
+
+CUresult
+cuCtxCreate_v2 (CUcontext *context, unsigned int flags, CUdevice device)
+{
+  SIM_ENTER ();
+  if (context == NULL)
+    return CUDA_ERROR_INVALID_VALUE;
+  if (device != 0)
+    return CUDA_ERROR_INVALID_DEVICE;
+  CUcontext made = context_new (flags);
+  if (made == NULL)
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  CUresult result = cuCtxPushCurrent_v2 (made);
+  if (result != CUDA_SUCCESS)
+    {
+      context_end (made);
+      return result;
+    }
+  *context = made;
+  return CUDA_SUCCESS;
+}
+
+CUresult
+cuCtxCreate_v4 (CUcontext *context, void *parameters, unsigned int flags, CUdevice device)
+{
+  if (parameters != NULL)
+    return CUDA_ERROR_NOT_SUPPORTED;
+  return cuCtxCreate_v2 (context, flags, device);
+}
+
+CUresult
+cuCtxDestroy_v2 (CUcontext context)
+{
+  SIM_ENTER ();
+  if (!sim_handle_is (SIM_CONTEXT, context) || context == primary)
+    return CUDA_ERROR_INVALID_CONTEXT;
+  struct stack *mine = stack ();
+  if (mine != NULL && mine->depth > 0 && mine->items[mine->depth - 1] == context)
+    mine->depth--;
+  context_end (context);
+  return CUDA_SUCCESS;
+}
+SIM_ALSO (cuCtxDestroy, cuCtxDestroy_v2);
+
+CUresult
+cuDevicePrimaryCtxRetain (CUcontext *context, CUdevice device)
+{
+  SIM_ENTER ();
+  if (context == NULL)
+    return CUDA_ERROR_INVALID_VALUE;
+  if (device != 0)
+    return CUDA_ERROR_INVALID_DEVICE;
+  sim_lock ();
+  if (primary == NULL)
+    primary = context_new (primary_flags);
+  if (primary != NULL)
+    {
+      primary_references++;
+      *context = primary;
+    }
+  sim_unlock ();
+  return primary != NULL ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+static CUresult
+primary_let_go (bool all)
+{
+  CUcontext ended = NULL;
+  sim_lock ();
+  bool had = primary_references > 0;
+  if (had)
+    primary_references = all ? 0 : primary_references - 1;
+  if (had && primary_references == 0)
+    {
+      ended = primary;
+      primary = NULL;
+    }
+  sim_unlock ();
+  if (ended != NULL)
+    context_end (ended);
+  return had || all ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+}
+
+CUresult
+cuDevicePrimaryCtxRelease_v2 (CUdevice device)
+{
+  SIM_ENTER ();
+  return device == 0 ? primary_let_go (false) : CUDA_ERROR_INVALID_DEVICE;
+}
+SIM_ALSO (cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2);
+
+CUresult
+cuDevicePrimaryCtxReset_v2 (CUdevice device)
+{
+  SIM_ENTER ();
+  return device == 0 ? primary_let_go (true) : CUDA_ERROR_INVALID_DEVICE;
+}
+SIM_ALSO (cuDevicePrimaryCtxReset, cuDevicePrimaryCtxReset_v2);
+
+CUresult
+cuDevicePrimaryCtxSetFlags_v2 (CUdevice device, unsigned int flags)
+{
+  SIM_ENTER ();
+  if (device != 0)
+    return CUDA_ERROR_INVALID_DEVICE;
+  primary_flags = flags;
+  return CUDA_SUCCESS;
+}
+SIM_ALSO (cuDevicePrimaryCtxSetFlags, cuDevicePrimaryCtxSetFlags_v2);
+
+CUresult
+cuDevicePrimaryCtxGetState (CUdevice device, unsigned int *flags, int *active)
+{
+  SIM_ENTER ();
+  if (device != 0)
+    return CUDA_ERROR_INVALID_DEVICE;
+  if (flags == NULL || active == NULL)
+    return CUDA_ERROR_INVALID_VALUE;
+  sim_lock ();
+  *flags = primary_flags;
+  *active = primary != NULL;
+  sim_unlock ();
+  return CUDA_SUCCESS;
+}
+
+CUresult
+cuCtxGetDevice (CUdevice *device)
+{
+  SIM_ENTER_CONTEXT (NULL);
+  if (device == NULL)
+    return CUDA_ERROR_INVALID_VALUE;
+  *device = 0;
+  return CUDA_SUCCESS;
+}
+
+CUresult
+cuCtxGetFlags (unsigned int *flags)
+{
+  CUcontext context;
+  SIM_ENTER_CONTEXT (&context);
+  if (flags == NULL)
+    return CUDA_ERROR_INVALID_VALUE;
+  *flags = ((struct context *) context)->flags;
+  return CUDA_SUCCESS;
+}
+
+CUresult
+cuCtxGetId (CUcontext context, unsigned long long *id)
+{
+  SIM_ENTER ();
+  if (id == NULL)
+    return CUDA_ERROR_INVALID_VALUE;
+  if (context == NULL)
+    SIM_ENTER_CONTEXT (&context);
+  if (!sim_handle_is (SIM_CONTEXT, context))
+    return CUDA_ERROR_INVALID_CONTEXT;
+  *id = ((struct context *) context)->id;
+  return CUDA_SUCCESS;
+}
+
+CUresult
+cuCtxGetApiVersion (CUcontext context, unsigned int *version)
+{
+  SIM_ENTER ();
+  if (version == NULL)
+    return CUDA_ERROR_INVALID_VALUE;
+  if (context != NULL && !sim_handle_is (SIM_CONTEXT, context))
+    return CUDA_ERROR_INVALID_CONTEXT;
+  *version = 3020;
+  return CUDA_SUCCESS;
+}
+
+/* Work is done when its call returns; there is never anything to wait for. */
+CUresult
+cuCtxSynchronize (void)
+{
+  SIM_ENTER_CONTEXT (NULL);
+  return CUDA_SUCCESS;
+}
+
+CUresult
+cuCtxGetStreamPriorityRange (int *least, int *greatest)
+{
+  SIM_ENTER_CONTEXT (NULL);
+  if (least != NULL)
+    *least = 0;
+  if (greatest != NULL)
+    *greatest = -5;
+  return CUDA_SUCCESS;
+}
+
+CUresult
+cuCtxEnablePeerAccess (CUcontext peer, unsigned int flags)
+{
+  (void) peer, (void) flags;
+  SIM_ENTER_CONTEXT (NULL);
+  return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
+}

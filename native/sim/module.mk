@@ -1,0 +1,24 @@
+# The simulated GB10 driver. libcuda.so.1 and libnvidia-ml.so.1 need libc alone.
+SIM_SHARED := machine
+SIM_CUDA := driver device context memory vmm pool transfer pointer stream graph errors ranges pages resolve
+SIM_NVML := nvml
+SIM_COMMON := error size meminfo
+
+SIM_LIBS := $(B)/sim/libcuda.so.1 $(B)/sim/libnvidia-ml.so.1
+LIBRARIES += $(SIM_LIBS)
+
+$(B)/sim/libcuda.so.1: $(SIM_CUDA:%=$(OBJ)/sim/%.o)
+$(B)/sim/libnvidia-ml.so.1: $(SIM_NVML:%=$(OBJ)/sim/%.o)
+$(SIM_LIBS): $(SIM_SHARED:%=$(OBJ)/sim/%.o) $(SIM_COMMON:%=$(OBJ)/common/%.o)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_SHARED) -Wl,-soname,$(@F) -Wl,-Bsymbolic -Wl,--no-undefined -o $@ $^
+
+# The engine that behaves like MAX on the driver API; its image is images/greedy.
+GREEDY := $(B)/greedy
+PROGRAMS += $(GREEDY)
+
+$(OBJ)/greedy.o: ../images/greedy/greedy.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+$(GREEDY): $(OBJ)/greedy.o $(SIM_COMMON:%=$(OBJ)/common/%.o)
+	$(CC) -pie -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -o $@ $^ -ldl
