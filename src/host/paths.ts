@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { EXIT_USAGE, ExpectedError } from '../errors.js'
 
 /** Every place on the host that spark-run owns (design section 7). All absolute. */
 export interface HostPaths {
@@ -26,10 +27,14 @@ export interface HostPaths {
 /**
  * Places under `prefix`: empty for the real host, a temporary directory for tests and the demo.
  *
- * @throws TypeError when the prefix is neither empty nor absolute.
+ * @throws ExpectedError `PREFIX_RELATIVE` when the prefix is neither empty nor absolute.
  */
 export function hostPaths(prefix: string = process.env.SPARK_RUN_PREFIX ?? ''): HostPaths {
-  if (prefix !== '' && !path.isAbsolute(prefix)) throw new TypeError(`prefix must be absolute, got ${prefix}`)
+  if (prefix !== '' && !path.isAbsolute(prefix)) {
+    throw new ExpectedError('PREFIX_RELATIVE', `SPARK_RUN_PREFIX is ${prefix}, allowed: an absolute path, or nothing`, {
+      exitCode: EXIT_USAGE,
+    })
+  }
   const at = (...parts: string[]) => path.join(prefix === '' ? '/' : prefix, ...parts)
   const etcDir = at('etc/spark-run')
   const runDir = at('run/spark-run')
