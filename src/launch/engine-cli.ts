@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { findProgram } from '../engines/private-dockerd-needs.js'
 import type { EngineName } from './own-options.js'
 
 /** What an engine's command line answered. */
@@ -11,7 +12,7 @@ export interface EngineAnswer {
 
 export interface AskOptions {
   /** Text for its stdin; without it stdin is empty. */
-  readonly input?: string
+  readonly input?: string | Buffer
   readonly timeoutMs?: number
 }
 
@@ -48,10 +49,13 @@ export function createEngineCli(
     globalArgs,
     ask: (args, options = {}) => collect(start(args, options.input === undefined ? 'ignore' : 'pipe'), options),
     follow(args, onLine) {
-      const child = start(args, 'ignore')
+      const command = [engine, ...globalArgs, ...args]
+      const setpriv = findProgram('setpriv')
+      // Should we be killed, the kernel ends the question for us: in its own session nobody else would.
+      const [program = engine, ...rest] = setpriv === undefined ? command : [setpriv, '--pdeathsig', 'TERM', ...command]
+      const child = spawn(program, rest, { detached: true, env: environment, stdio: ['ignore', 'pipe', 'ignore'] })
       // A question that cannot be asked has no answers; whoever follows has a deadline of their own.
       child.on('error', () => {})
-      child.stderr?.resume()
       splitLines(child, onLine)
       return { stop: () => child.kill('SIGTERM') }
     },

@@ -9,7 +9,9 @@ const dockerInfoSchema = v.object({
   Architecture: v.optional(v.string(), ''),
   SecurityOptions: v.optional(v.nullable(v.array(v.string())), []),
   OperatingSystem: v.optional(v.string(), ''),
-  CgroupVersion: v.optional(v.string(), '1'),
+  MemoryLimit: v.optional(v.boolean(), true),
+  SwapLimit: v.optional(v.boolean(), true),
+  SystemTime: v.optional(v.string(), ''),
 })
 
 /** What the launcher needs to know of a Docker daemon, wherever it runs. */
@@ -19,6 +21,11 @@ export interface DockerInfo {
   readonly memTotalBytes: number
   /** In the kernel's words: x86_64 or aarch64. */
   readonly architecture: string
+  /** The daemon's machine can limit memory by cgroup, and swap, too. */
+  readonly memoryLimit: boolean
+  readonly swapLimit: boolean
+  /** Its clock when it answered, RFC 3339; empty where it does not say. */
+  readonly systemTime: string
   /** Why a privileged container there cannot guard the host, or undefined where it can. */
   readonly sidecarObstacle: string | undefined
 }
@@ -55,11 +62,15 @@ export function parseDockerInfo(json: string): DockerInfo | undefined {
   const result = v.safeParse(dockerInfoSchema, value)
   // A client without its daemon answers with an empty server part.
   if (!result.success || result.output.ID === '') return undefined
-  const { Runtimes, MemTotal, Architecture, SecurityOptions, OperatingSystem } = result.output
+  const { Runtimes, MemTotal, Architecture, MemoryLimit, SwapLimit, SystemTime, SecurityOptions, OperatingSystem } =
+    result.output
   return {
     runtimes: Object.keys(Runtimes ?? {}),
     memTotalBytes: MemTotal,
     architecture: Architecture,
+    memoryLimit: MemoryLimit,
+    swapLimit: SwapLimit,
+    systemTime: SystemTime,
     sidecarObstacle: computeSidecarObstacle(SecurityOptions ?? [], OperatingSystem),
   }
 }

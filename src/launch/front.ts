@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { ExpectedError } from '../errors.js'
 import { type NotStarted, runInOurPlace } from './child.js'
 import { findEngineVerb } from './engine-verb.js'
 import { type EngineName, type Invocation, isWrappedForm, parseInvocation } from './own-options.js'
+import { packageVersion } from './package-version.js'
 import { complain, createSay } from './say.js'
 
 const SHORT_HELP = `Run GPU containers on a unified-memory machine without losing the machine.
@@ -113,9 +113,4 @@ function asksOurHelp(argv: readonly string[]): boolean {
 
 function isSet(value: string | undefined): boolean {
   return value !== undefined && value !== '' && value !== '0'
-}
-
-function packageVersion(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
-  return String((manifest as { version: unknown }).version)
 }

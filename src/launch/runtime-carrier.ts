@@ -1,8 +1,9 @@
 import { EXIT_REFUSED, ExpectedError } from '../errors.js'
 import { readTombstones } from '../guard/tombstones.js'
 import { type HostPaths, hostPaths } from '../host/paths.js'
-import { type Plan, readPlan } from '../plan/plan.js'
+import type { Plan } from '../plan/plan.js'
 import type { CarriedLaunch, DockerLaunch } from './carrier.js'
+import { readPlanIfHere } from './installed-plan.js'
 import { computeRequest, describeRequest } from './request.js'
 
 /** The name under which `spark-run install docker` enters our runtime. */
@@ -18,7 +19,7 @@ export function carryByRuntime(launch: DockerLaunch, paths: HostPaths = hostPath
   const runArgs = computeRuntimeFreeArgs(launch, plan)
   const request = computeRequest(launch, {
     memTotalBytes: launch.info.memTotalBytes,
-    ...(plan === undefined ? {} : { reserveBytes: plan.host.reserveBytes, withholdBytes: plan.host.withholdBytes }),
+    ...plan?.host,
   })
   return {
     beforeVerb: [],
@@ -55,14 +56,4 @@ function computeRuntimeFreeArgs(launch: DockerLaunch, plan: Plan | undefined): r
 /** Drops `--runtime X` and `--runtime=X` up to the image. A complete scan is the proof that each one found is a flag, not a value. */
 function withoutRuntimeFlag({ runArgs, scan }: DockerLaunch): string[] {
   return runArgs.filter((_, index) => !scan.runtimeAt.includes(index))
-}
-
-/** The plan on this host, where there is one; a daemon elsewhere has its own, which only its runtime can read. */
-function readPlanIfHere(paths: HostPaths): Plan | undefined {
-  try {
-    return readPlan(paths.planFile)
-  } catch (error) {
-    if (error instanceof ExpectedError) return undefined
-    throw error
-  }
 }
