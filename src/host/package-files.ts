@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -22,10 +21,4 @@ export function nativeArch(nodeArch: string = process.arch): NativeArch {
 /** Directory of the built native parts: spark-runtime, spark-hook, spark-guard, lib*.so and sim/. */
 export function nativeBuildDir(arch: NativeArch = nativeArch()): string {
   return path.join(packageDir, 'native', 'build', arch)
-}
-
-/** This package's version, as in its package.json. */
-export function packageVersion(): string {
-  const { version } = JSON.parse(readFileSync(path.join(packageDir, 'package.json'), 'utf8')) as { version: string }
-  return version
 }
