@@ -1,0 +1,380 @@
+#include "admission.h"
+
+#include "common/cleanup.h"
+#include "common/guard_presence.h"
+#include "common/ledger.h"
+#include "common/meminfo.h"
+#include "common/process.h"
+#include "common/size.h"
+#include "run_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+/* Long enough for the slowest create (an engine waits 2 minutes at most for its hooks), short enough that a create which
+   failed under a long-lived engine does not hold its budget for ever. */
+static const uint64_t pending_max_ns = UINT64_C (120) * 1000 * 1000 * 1000;
+
+/* Driver allocations come in pages of 2 MiB; an engine's arena is a multiple of that. */
+static const uint64_t engine_page_bytes = UINT64_C (2) << 20;
+
+/* --- the host ------------------------------------------------------------------------------------------------------- */
+
+int
+spark_host_total (const struct spark_plan *plan, uint64_t *total_bytes, struct spark_error *error)
+{
+  char path[PATH_MAX];
+  struct spark_meminfo meminfo;
+  snprintf (path, sizeof path, "%s/meminfo", plan->proc_dir);
+  cleanup_close int fd = open (path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || spark_meminfo_read (fd, plan->withhold_bytes, &meminfo) != 0)
+    return spark_fail (error, errno, "the machine's memory cannot be read from %s", path);
+  *total_bytes = meminfo.total_bytes;
+  return 0;
+}
+
+int
+spark_host_share (const struct spark_plan *plan, uint64_t *share_bytes, struct spark_error *error)
+{
+  uint64_t total_bytes;
+  if (spark_host_total (plan, &total_bytes, error) != 0)
+    return -1;
+  *share_bytes = total_bytes > plan->reserve_bytes ? total_bytes - plan->reserve_bytes : 0;
+  return 0;
+}
+
+int
+spark_admission_guarded (const struct spark_plan *plan, bool *missing, struct spark_error *error)
+{
+  struct spark_guard_presence guard = spark_guard_presence (plan->run_dir);
+  *missing = !guard.running;
+  if (!guard.running && !plan->start_without_guard)
+    return spark_fail (error, 0, "the guard is not running (nobody holds %s/guard.lock), so nobody would protect this host; "
+                                 "start it with: systemctl start spark-guard, or set \"onGuardMissing\": \"warn\"",
+                       plan->run_dir);
+  if (guard.soft)
+    return spark_fail (error, 0, "this host is short of memory: less than twice its reserve is available, so no container is "
+                                 "started now; stop something or wait, then try again");
+  return 0;
+}
+
+/* --- who holds what ------------------------------------------------------------------------------------------------- */
+
+enum { HOLDERS_TEXT_MAX = 360 };
+
+struct holdings {
+  const char *except_id;
+  const char *except_ledger; /* may be NULL */
+  const char *proc_dir;
+  int registry_fd;
+  uint64_t budget_bytes;  /* sum */
+  uint64_t reserve_bytes; /* largest */
+  unsigned count, named;
+  char text[HOLDERS_TEXT_MAX]; /* "vllm 40.0 GiB, 3fa9c2d1e0b4 20.0 GiB" */
+};
+
+static void
+holdings_add (struct holdings *sum, const struct spark_container *container)
+{
+  char size[16], one[SPARK_ID_MAX + 32];
+  sum->budget_bytes += container->budget_bytes;
+  if (container->reserve_bytes > sum->reserve_bytes)
+    sum->reserve_bytes = container->reserve_bytes;
+  if (container->name[0] != '\0')
+    snprintf (one, sizeof one, "%s %s", container->name, spark_size_format (container->budget_bytes, size, sizeof size));
+  else
+    snprintf (one, sizeof one, "%.12s %s", container->id, spark_size_format (container->budget_bytes, size, sizeof size));
+  size_t used = strlen (sum->text);
+  if (used + strlen (one) + 3 < sizeof sum->text)
+    {
+      snprintf (sum->text + used, sizeof sum->text - used, "%s%s", used > 0 ? ", " : "", one);
+      sum->named++;
+    }
+  sum->count++;
+}
+
+static bool
+holdings_skip (const struct holdings *sum, const struct spark_container *container)
+{
+  return strcmp (container->id, sum->except_id) == 0
+         || (sum->except_ledger != NULL && sum->except_ledger[0] != '\0'
+             && strcmp (container->ledger, sum->except_ledger) == 0);
+}
+
+static int
+add_registered (const struct spark_container *container, void *data)
+{
+  struct holdings *sum = data;
+  if (!holdings_skip (sum, container) && spark_container_live (container, sum->proc_dir))
+    holdings_add (sum, container);
+  return 0;
+}
+
+static bool
+pending_live (const struct spark_container *container, const char *proc_dir)
+{
+  return spark_boottime_ns () - container->created_ns < pending_max_ns && spark_container_live (container, proc_dir);
+}
+
+static int
+add_pending (const struct spark_container *container, void *data)
+{
+  struct holdings *sum = data;
+  struct spark_container registered;
+  if (!holdings_skip (sum, container) && spark_registry_read (sum->registry_fd, container->id, &registered, NULL) != 0
+      && pending_live (container, sum->proc_dir))
+    holdings_add (sum, container);
+  return 0;
+}
+
+/* The directories that a decision needs, and the lock under which it is made. */
+struct desk {
+  int registry_fd, admitted_fd, lock_fd;
+};
+
+static void
+desk_close (struct desk *desk)
+{
+  spark_cleanup_close (&desk->registry_fd);
+  spark_cleanup_close (&desk->admitted_fd);
+  spark_cleanup_close (&desk->lock_fd);
+}
+
+static int
+desk_open (const struct spark_plan *plan, struct desk *desk, struct spark_error *error)
+{
+  desk->registry_fd = spark_run_dir_open (plan->run_dir, "containers", error);
+  desk->admitted_fd = desk->registry_fd < 0 ? -1 : spark_run_dir_open (plan->run_dir, "admitted", error);
+  desk->lock_fd = desk->admitted_fd < 0 ? -1 : spark_run_dir_lock (plan->run_dir, error);
+  return desk->lock_fd < 0 ? -1 : 0;
+}
+
+#define DESK_NONE { -1, -1, -1 }
+#define cleanup_desk __attribute__ ((cleanup (desk_close)))
+
+static void
+holdings_sum (const struct desk *desk, struct holdings *sum)
+{
+  sum->registry_fd = desk->registry_fd;
+  spark_registry_each (desk->registry_fd, add_registered, sum);
+  spark_registry_each (desk->admitted_fd, add_pending, sum);
+}
+
+/* --- the decision --------------------------------------------------------------------------------------------------- */
+
+static uint64_t
+less (uint64_t from, uint64_t take)
+{
+  return from > take ? from - take : 0;
+}
+
+/* "12.0 GiB is left: 128.0 GiB of memory, 10.0 GiB reserved for the host, held by vllm 40.0 GiB" */
+static void
+left_explain (uint64_t left, uint64_t total, uint64_t reserve, const struct holdings *sum, char *text, size_t size)
+{
+  char left_text[16], total_text[16], reserve_text[16], more[48] = "";
+  if (sum->count > sum->named)
+    snprintf (more, sizeof more, " and %u more", sum->count - sum->named);
+  snprintf (text, size, "%s is left of %s, less the host's reserve of %s%s%s%s",
+            left > 0 ? spark_size_format (left, left_text, sizeof left_text) : "nothing",
+            spark_size_format (total, total_text, sizeof total_text),
+            spark_size_format (reserve, reserve_text, sizeof reserve_text), sum->count > 0 ? " and what is held by " : "",
+            sum->text, more);
+}
+
+/* Turns the wish into a budget, or says why not. `wish_bytes` 0 = whatever is left. */
+static int
+budget_decide (const struct spark_plan *plan, uint64_t wish_bytes, const char *source, uint64_t wish_reserve_bytes,
+               const struct holdings *sum, uint64_t *budget_bytes, struct spark_error *error)
+{
+  uint64_t total;
+  if (spark_host_total (plan, &total, error) != 0)
+    return -1;
+  uint64_t reserve = plan->reserve_bytes;
+  reserve = wish_reserve_bytes > reserve ? wish_reserve_bytes : reserve;
+  reserve = sum->reserve_bytes > reserve ? sum->reserve_bytes : reserve;
+  uint64_t left = less (less (total, reserve), sum->budget_bytes);
+  char wished[16], limit[16], explained[HOLDERS_TEXT_MAX + 200];
+  char from[96] = "";
+  if (source[0] != '\0')
+    snprintf (from, sizeof from, " (from %s)", source);
+  left_explain (left, total, reserve, sum, explained, sizeof explained);
+  spark_size_format (wish_bytes, wished, sizeof wished);
+  if (wish_bytes > plan->max_bytes)
+    return spark_fail (error, 0, "a budget of %s%s is more than one container may have here (budget.max %s); ask for less with "
+                                 "--budget or SPARK_RUN_BUDGET",
+                       wished, from, spark_size_format (plan->max_bytes, limit, sizeof limit));
+  if (wish_bytes > 0 && wish_bytes < plan->min_bytes)
+    return spark_fail (error, 0, "a budget of %s%s is less than a container needs here (budget.min %s); ask for more with "
+                                 "--budget or SPARK_RUN_BUDGET",
+                       wished, from, spark_size_format (plan->min_bytes, limit, sizeof limit));
+  if (wish_bytes > left)
+    {
+      if (left >= plan->min_bytes && left > 0)
+        return spark_fail (error, 0, "a budget of %s%s does not fit: %s; ask for at most %llu%s with --budget or "
+                                     "SPARK_RUN_BUDGET%s",
+                           wished, from, explained, (unsigned long long) (left >> 20 > 0 ? left >> 20 : left),
+                           left >> 20 > 0 ? "m" : "",
+                           sum->count > 0 ? ", or stop another container" : "");
+      return spark_fail (error, 0, "a budget of %s%s does not fit: %s; %s", wished, from, explained,
+                         sum->count > 0 ? "stop another container first" : "lower the reserve in spark-run's config.json");
+    }
+  uint64_t budget = wish_bytes > 0 ? wish_bytes : left < plan->max_bytes ? left : plan->max_bytes;
+  if (budget < plan->min_bytes || budget == 0)
+    return spark_fail (error, 0, "there is no room for another container: %s, and a container gets at least %s; %s", explained,
+                       spark_size_format (plan->min_bytes, limit, sizeof limit),
+                       sum->count > 0 ? "stop another container, or give it less with --budget"
+                                      : "lower the reserve in spark-run's config.json");
+  *budget_bytes = budget;
+  return 0;
+}
+
+static void
+grant_fill (const struct spark_plan *plan, const char *id, uint64_t budget_bytes, struct spark_grant *grant)
+{
+  memset (grant, 0, sizeof *grant);
+  snprintf (grant->id, sizeof grant->id, "%s", id);
+  grant->budget_bytes = budget_bytes;
+  grant->engine_bytes = (uint64_t) ((unsigned __int128) budget_bytes * 9 / 10) / engine_page_bytes * engine_page_bytes;
+  snprintf (grant->ledger, sizeof grant->ledger, "%s/ledgers/%s", plan->run_dir, id);
+}
+
+/* A second container of the same id would wipe the ledger of the first. The same holder asking again is a retry. */
+static bool
+id_taken (const struct desk *desk, const char *id, const char *proc_dir, pid_t holder)
+{
+  struct spark_container other;
+  return (spark_registry_read (desk->registry_fd, id, &other, NULL) == 0 && spark_container_live (&other, proc_dir))
+         || (spark_registry_read (desk->admitted_fd, id, &other, NULL) == 0 && other.pid != holder
+             && pending_live (&other, proc_dir));
+}
+
+int
+spark_admit (const struct spark_plan *plan, const char *id, const char *engine, const struct spark_wish *wish,
+             pid_t holder, struct spark_grant *grant, struct spark_error *error)
+{
+  if (!spark_id_valid (id))
+    return spark_fail (error, 0,
+                       "\"%.150s\" is not a container id: use 1 to %d of A-Z a-z 0-9 _ . - and do not begin with a dot", id,
+                       SPARK_ID_MAX);
+  cleanup_close int ledgers_fd = spark_run_dir_open (plan->run_dir, "ledgers", error);
+  cleanup_desk struct desk desk = DESK_NONE;
+  if (ledgers_fd < 0 || desk_open (plan, &desk, error) != 0)
+    return -1;
+  if (id_taken (&desk, id, plan->proc_dir, holder))
+    return spark_fail (error, 0, "a container with the id %s is there already", id);
+  struct holdings sum = { .except_id = id, .proc_dir = plan->proc_dir };
+  holdings_sum (&desk, &sum);
+  uint64_t wish_bytes = wish->budget_bytes > 0 ? wish->budget_bytes : plan->default_bytes;
+  const char *source = wish->budget_bytes > 0 ? wish->source : plan->default_bytes > 0 ? "budget.default" : "";
+  uint64_t budget_bytes;
+  if (budget_decide (plan, wish_bytes, source, wish->reserve_bytes, &sum, &budget_bytes, error) != 0)
+    return -1;
+  grant_fill (plan, id, budget_bytes, grant);
+  grant->reserve_bytes = wish->reserve_bytes > plan->reserve_bytes ? wish->reserve_bytes : 0;
+  grant->priority = wish->priority;
+
+  struct spark_container pending = {
+    .pid = holder,
+    .budget_bytes = budget_bytes,
+    .reserve_bytes = grant->reserve_bytes,
+    .priority = wish->priority,
+    .created_ns = spark_boottime_ns (),
+  };
+  snprintf (pending.id, sizeof pending.id, "%s", id);
+  snprintf (pending.name, sizeof pending.name, "%s", wish->name);
+  snprintf (pending.request, sizeof pending.request, "%s", wish->request);
+  snprintf (pending.engine, sizeof pending.engine, "%s", engine);
+  snprintf (pending.ledger, sizeof pending.ledger, "%s", grant->ledger);
+  spark_process_start (plan->proc_dir, holder, &pending.pid_start);
+  uint64_t reserve_bytes = grant->reserve_bytes > 0 ? grant->reserve_bytes : plan->reserve_bytes;
+  if (spark_registry_write (desk.admitted_fd, &pending, error) != 0)
+    return -1;
+  if (spark_ledger_create (grant->ledger, budget_bytes, reserve_bytes, plan->withhold_bytes, error) != 0)
+    {
+      spark_registry_remove (desk.admitted_fd, id, NULL);
+      return -1;
+    }
+  return 0;
+}
+
+/* --- after the decision --------------------------------------------------------------------------------------------- */
+
+static void
+remove_under (const char *run_dir, const char *name, const char *id)
+{
+  char path[PATH_MAX];
+  snprintf (path, sizeof path, "%s/%s/%s", run_dir, name, id);
+  unlink (path);
+}
+
+void
+spark_admission_undo (const struct spark_plan *plan, const char *id)
+{
+  if (!spark_id_valid (id))
+    return;
+  remove_under (plan->run_dir, "admitted", id);
+  remove_under (plan->run_dir, "ledgers", id);
+}
+
+bool
+spark_admission_pending (const struct spark_plan *plan, const char *id, pid_t *holder)
+{
+  cleanup_close int fd = spark_run_dir_open (plan->run_dir, "admitted", NULL);
+  struct spark_container pending;
+  if (fd < 0 || spark_registry_read (fd, id, &pending, NULL) != 0 || !pending_live (&pending, plan->proc_dir))
+    return false;
+  *holder = pending.pid;
+  return true;
+}
+
+struct same_ledger {
+  int admitted_fd;
+  const struct spark_container *container;
+};
+
+static int
+end_admission (const struct spark_container *pending, void *data)
+{
+  const struct same_ledger *search = data;
+  if (strcmp (pending->id, search->container->id) == 0
+      || (pending->ledger[0] != '\0' && strcmp (pending->ledger, search->container->ledger) == 0))
+    spark_registry_remove (search->admitted_fd, pending->id, NULL);
+  return 0;
+}
+
+int
+spark_register (const struct spark_plan *plan, struct spark_container *container, struct spark_error *error)
+{
+  cleanup_desk struct desk desk = DESK_NONE;
+  if (desk_open (plan, &desk, error) != 0)
+    return -1;
+  struct spark_container known;
+  if (spark_registry_read (desk.registry_fd, container->id, &known, NULL) == 0 && known.pid == container->pid
+      && known.pid_start == container->pid_start)
+    return 0;
+  struct holdings sum
+    = { .except_id = container->id, .except_ledger = container->ledger, .proc_dir = plan->proc_dir };
+  holdings_sum (&desk, &sum);
+  uint64_t budget_bytes;
+  if (budget_decide (plan, container->budget_bytes, "", container->reserve_bytes, &sum, &budget_bytes, error) != 0)
+    return -1;
+  container->budget_bytes = budget_bytes;
+  container->created_ns = spark_boottime_ns ();
+  if (spark_registry_write (desk.registry_fd, container, error) != 0)
+    return -1;
+  struct same_ledger search = { desk.admitted_fd, container };
+  spark_registry_each (desk.admitted_fd, end_admission, &search);
+  return 0;
+}
+
+void
+spark_unregister (const struct spark_plan *plan, const char *id)
+{
+  if (!spark_id_valid (id))
+    return;
+  remove_under (plan->run_dir, "containers", id);
+  spark_admission_undo (plan, id);
+}

@@ -1,0 +1,23 @@
+# spark-runtime and spark-hook: one static program with two names.
+RUNTIME_SRC := $(filter-out runtime/main.c,$(wildcard runtime/*.c))
+RUNTIME_OBJ := $(RUNTIME_SRC:%.c=$(OBJ)/%.o)
+
+PROGRAMS += $(B)/spark-runtime $(B)/spark-hook
+
+# Another architecture's json-c: Debian's libjson-c-dev, unpacked.
+JSON_HEADER := $(if $(SYSROOT),$(SYSROOT)/usr/include/json-c/json.h)
+ifneq ($(JSON_HEADER),)
+$(JSON_HEADER):
+	@echo "native: $@ is missing, and building for $(ARCH) needs it; unpack it with: sh bin/bootstrap.sh test" >&2; exit 1
+endif
+
+$(RUNTIME_OBJ) $(OBJ)/runtime/main.o: | $(JSON_HEADER)
+
+$(B)/spark-runtime: $(OBJ)/runtime/main.o $(RUNTIME_OBJ) $(COMMON_OBJ)
+	$(CC) $(LDFLAGS_STATIC) -o $@ $^ $(JSON_LIBS)
+
+$(B)/spark-hook: $(B)/spark-runtime
+	ln -f $< $@
+
+$(SAN)/runtime.a: $(RUNTIME_SRC:%.c=$(SAN)/%.o)
+	rm -f $@ && $(AR) rcs $@ $^
