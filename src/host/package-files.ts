@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -21,4 +22,10 @@ export function nativeArch(nodeArch: string = process.arch): NativeArch {
 /** Directory of the built native parts: spark-runtime, spark-hook, spark-guard, lib*.so and sim/. */
 export function nativeBuildDir(arch: NativeArch = nativeArch()): string {
   return path.join(packageDir, 'native', 'build', arch)
+}
+
+/** The version in this package's package.json. */
+export function packageVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(path.join(packageDir, 'package.json'), 'utf8'))
+  return String((manifest as { version: unknown }).version)
 }

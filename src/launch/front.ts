@@ -1,8 +1,8 @@
 import { ExpectedError } from '../errors.js'
+import { packageVersion } from '../host/package-files.js'
 import { type NotStarted, runInOurPlace } from './child.js'
 import { findEngineVerb } from './engine-verb.js'
 import { type EngineName, type Invocation, isWrappedForm, parseInvocation } from './own-options.js'
-import { packageVersion } from './package-version.js'
 import { complain, createSay } from './say.js'
 
 const SHORT_HELP = `Run GPU containers on a unified-memory machine without losing the machine.
