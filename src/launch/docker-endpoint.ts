@@ -14,8 +14,9 @@ export async function connectAsTheCliDoes(
   cli: EngineCli,
   environment: Readonly<NodeJS.ProcessEnv>,
 ): Promise<Dockerode> {
+  // Of the context in force, which -H, --context and DOCKER_HOST all change.
   const answer = await cli.ask(['context', 'inspect', '--format', '{{.Endpoints.docker.Host}}'])
-  const host = hostFlag(cli.globalArgs) ?? environment.DOCKER_HOST ?? answer.stdout.trim()
+  const host = answer.stdout.trim()
   const { default: Docker } = await import('dockerode')
   return new Docker(computeDockerOptions(host, environment.DOCKER_CERT_PATH))
 }
@@ -46,13 +47,6 @@ export function computeDockerOptions(host: string, certPath?: string): Dockerode
     port: url.port === '' ? (tls ? 2376 : 2375) : Number(url.port),
     ...(tls ? { ca: read('ca.pem'), cert: read('cert.pem'), key: read('key.pem') } : {}),
   }
-}
-
-function hostFlag(globalArgs: readonly string[]): string | undefined {
-  const at = globalArgs.findIndex((argument) => /^(?:-H|--host)(?:$|=)/.test(argument))
-  const argument = globalArgs[at]
-  if (argument === undefined) return undefined
-  return argument.includes('=') ? argument.slice(argument.indexOf('=') + 1) : globalArgs[at + 1]
 }
 
 function unreachable(host: string): ExpectedError {
