@@ -1,0 +1,133 @@
+#include "budget.h"
+
+#include "cgroup_memory.h"
+#include "common/meminfo.h"
+#include "resolve.h"
+#include <errno.h>
+#include <time.h>
+
+enum {
+  FIGURES_LAST_ns = 50 * 1000 * 1000,
+  /* From this size on the driver spends longer on clearing the pages than we on asking the kernel. */
+  ASK_AFRESH_bytes = 16 << 20
+};
+
+static uint64_t
+now_ns (void)
+{
+  /* Looked up: clock_gettime itself came with glibc 2.17, later than what the x86_64 shim may name. */
+  static _Atomic (void *) known;
+  int (*clock) (clockid_t, struct timespec *) = (int (*) (clockid_t, struct timespec *)) known;
+  if (clock == NULL)
+    {
+      clock = (int (*) (clockid_t, struct timespec *)) spark_libc_symbol ("clock_gettime");
+      known = (void *) clock;
+    }
+  struct timespec time = { 0 };
+  if (clock != NULL)
+    clock (CLOCK_MONOTONIC_COARSE, &time);
+  else
+    raw_syscall (SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &time, 0, 0);
+  return (uint64_t) time.tv_sec * 1000000000u + (uint64_t) time.tv_nsec;
+}
+
+static uint64_t
+minus (uint64_t a, uint64_t b)
+{
+  return a > b ? a - b : 0;
+}
+
+/* MemAvailable - withhold - reserve; no limit where the kernel does not tell. */
+static uint64_t
+host_room_bytes (const struct spark_ledger_header *header)
+{
+  int fd = raw_open ("/proc/meminfo", O_RDONLY);
+  if (fd < 0)
+    return UINT64_MAX;
+  struct spark_meminfo meminfo;
+  int saved_errno = errno;
+  int result = spark_meminfo_read (fd, header->withhold_bytes, &meminfo);
+  errno = saved_errno;
+  raw_close (fd);
+  return result < 0 ? UINT64_MAX : minus (meminfo.available_bytes, header->reserve_bytes);
+}
+
+static void
+read_figures (struct spark_budget *budget)
+{
+  struct spark_figures *figures = &budget->figures;
+  uint64_t used = budget->ledger.header->used_bytes;
+  uint64_t room = host_room_bytes (budget->ledger.header);
+  figures->unreclaimable_bytes
+    = spark_cgroup_unreclaimable_bytes ("/sys/fs/cgroup", "/proc/self/cgroup", budget->in_container);
+  figures->host_cap_bytes = room > UINT64_MAX - used ? UINT64_MAX : used + room;
+  figures->read_at_ns = now_ns ();
+  figures->known = true;
+}
+
+/* What the ledger may rise to. `afresh` asks the kernel now. */
+static uint64_t
+cap_bytes (struct spark_budget *budget, bool afresh)
+{
+  struct spark_figures *figures = &budget->figures;
+  spark_lock_take (&figures->lock);
+  if (afresh || !figures->known || now_ns () - figures->read_at_ns > FIGURES_LAST_ns)
+    read_figures (budget);
+  uint64_t cap = minus (budget->ledger.header->budget_bytes, figures->unreclaimable_bytes);
+  if (cap > figures->host_cap_bytes)
+    cap = figures->host_cap_bytes;
+  spark_lock_give (&figures->lock);
+  return cap;
+}
+
+struct spark_room
+spark_budget_room (struct spark_budget *budget)
+{
+  struct spark_ledger_client *ledger = &budget->ledger;
+  uint64_t cap = cap_bytes (budget, true);
+  return (struct spark_room){ .total_bytes = ledger->header->budget_bytes,
+                              .free_bytes = minus (cap, spark_ledger_used (ledger)) };
+}
+
+bool
+spark_budget_reserve (struct spark_budget *budget, uint64_t bytes)
+{
+  bool afresh = bytes >= ASK_AFRESH_bytes;
+  if (spark_ledger_reserve (&budget->ledger, bytes, cap_bytes (budget, afresh)))
+    return true;
+  /* Never refuse on an old figure. */
+  if (!afresh && spark_ledger_reserve (&budget->ledger, bytes, cap_bytes (budget, true)))
+    return true;
+  spark_ledger_count_refusal (&budget->ledger);
+  return false;
+}
+
+void
+spark_budget_commit (struct spark_budget *budget)
+{
+  spark_ledger_commit (&budget->ledger);
+}
+
+void
+spark_budget_release (struct spark_budget *budget, uint64_t bytes)
+{
+  spark_ledger_release (&budget->ledger, bytes);
+}
+
+bool
+spark_budget_would_fit (struct spark_budget *budget, uint64_t bytes)
+{
+  if (bytes <= spark_budget_room (budget).free_bytes)
+    return true;
+  spark_ledger_count_refusal (&budget->ledger);
+  return false;
+}
+
+/* From 1 MiB on the driver takes whole 2 MiB pages. Smaller requests it packs into pages that they share, at 512 bytes' alignment:
+   charged a page each, ten thousand of 4 KiB would fill a budget of 20 GiB with 40 MiB of memory. */
+uint64_t
+spark_budget_charge (uint64_t bytes)
+{
+  uint64_t unit = bytes < (1u << 20) ? 512 : 2u << 20;
+  return bytes > UINT64_MAX - (unit - 1) ? UINT64_MAX : (bytes + unit - 1) / unit * unit;
+}

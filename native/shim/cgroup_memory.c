@@ -1,0 +1,148 @@
+#include "cgroup_memory.h"
+
+#include "raw.h"
+#include <string.h>
+
+enum { PATH_BYTES = 1024, TEXT_BYTES = 8192 };
+
+/* Joins texts up to NULL; an overlong result becomes "", which no file has for a name. */
+static void
+join (char *path, const char *const *parts)
+{
+  size_t used = 0;
+  for (; *parts != NULL; parts++)
+    {
+      size_t length = strlen (*parts);
+      if (used + length >= PATH_BYTES)
+        {
+          path[0] = '\0';
+          return;
+        }
+      memcpy (path + used, *parts, length);
+      used += length;
+    }
+  path[used] = '\0';
+}
+
+#define JOIN(path, ...) join ((path), (const char *const[]){ __VA_ARGS__, NULL })
+
+static bool
+exists (const char *path)
+{
+  return raw_syscall (SYS_faccessat, AT_FDCWD, path, 0, 0) == 0;
+}
+
+static bool
+read_text (const char *path, char *text)
+{
+  int fd = raw_open (path, O_RDONLY);
+  if (fd < 0)
+    return false;
+  size_t used = 0;
+  long got = 1;
+  while (used < TEXT_BYTES - 1 && (got = raw_read (fd, text + used, TEXT_BYTES - 1 - used)) > 0)
+    used += (size_t) got;
+  raw_close (fd);
+  text[used] = '\0';
+  return got >= 0;
+}
+
+/* The number after "\n<key> "; the first line counts as after a newline. */
+static bool
+field (const char *text, const char *key, uint64_t *value)
+{
+  size_t length = strlen (key);
+  for (const char *line = text; line != NULL && *line != '\0'; line = strchr (line, '\n'))
+    {
+      line += *line == '\n';
+      if (strncmp (line, key, length) != 0 || line[length] != ' ')
+        continue;
+      uint64_t number = 0;
+      for (const char *at = line + length + 1; *at >= '0' && *at <= '9'; at++)
+        number = number * 10 + (uint64_t) (*at - '0');
+      *value = number;
+      return true;
+    }
+  return false;
+}
+
+/* anon + shmem + unevictable would count locked pages twice; the lists that pages wait on for reclaim hold each page once, and
+   everything on these three is anonymous, shared or locked. v1 tells of the cgroup alone and, as total_, of those below it too. */
+uint64_t
+spark_cgroup_parse_stat (const char *text)
+{
+  static const char *const keys[][2] = { { "total_inactive_anon", "inactive_anon" },
+                                         { "total_active_anon", "active_anon" },
+                                         { "total_unevictable", "unevictable" } };
+  uint64_t sum = 0;
+  for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+    {
+      uint64_t value = 0;
+      if (!field (text, keys[i][0], &value))
+        field (text, keys[i][1], &value);
+      sum += value;
+    }
+  return sum;
+}
+
+/* Where does the line of this process in /proc/self/cgroup lead? `controller` "" is v2's. False for the root. */
+static bool
+own_path (const char *proc_cgroup, const char *controller, char *path)
+{
+  char text[TEXT_BYTES];
+  if (!read_text (proc_cgroup, text))
+    return false;
+  for (char *line = text; line != NULL && *line != '\0';)
+    {
+      char *end = strchr (line, '\n');
+      if (end != NULL)
+        *end = '\0';
+      char *names = strchr (line, ':'), *where = names != NULL ? strchr (names + 1, ':') : NULL;
+      if (where != NULL)
+        {
+          *where++ = '\0';
+          if (strcmp (names + 1, controller) == 0 && where[0] == '/' && where[1] != '\0' && strstr (where, "..") == NULL)
+            {
+              JOIN (path, where);
+              return path[0] != '\0';
+            }
+        }
+      line = end != NULL ? end + 1 : NULL;
+    }
+  return false;
+}
+
+/* The directory that stands for this container in the hierarchy mounted at `mount`. Usually the mount shows the container's cgroup
+   as its top. Where it shows the machine's true root (which alone has, or alone lacks, the file `mark`), /proc/self/cgroup leads on. */
+static bool
+container_directory (const char *mount, const char *mark, bool root_has_mark, const char *controller, const char *proc_cgroup,
+                     bool in_container, char *directory)
+{
+  char path[PATH_BYTES];
+  JOIN (path, mount, mark);
+  if (exists (path) != root_has_mark)
+    {
+      JOIN (directory, mount);
+      return true;
+    }
+  if (!in_container || !own_path (proc_cgroup, controller, path))
+    return false;
+  JOIN (directory, mount, path);
+  return true;
+}
+
+uint64_t
+spark_cgroup_unreclaimable_bytes (const char *cgroup_root, const char *proc_cgroup, bool in_container)
+{
+  char mount[PATH_BYTES], directory[PATH_BYTES], path[PATH_BYTES], text[TEXT_BYTES];
+  JOIN (mount, cgroup_root, "/memory");
+  JOIN (path, mount, "/memory.stat");
+  bool v1 = exists (path);
+  /* In v1 only the root has release_agent; in v2 only the root has no cgroup.events. */
+  bool known = v1 ? container_directory (mount, "/release_agent", true, "memory", proc_cgroup, in_container, directory)
+                  : container_directory (cgroup_root, "/cgroup.events", false, "", proc_cgroup, in_container, directory);
+  if (!known)
+    return 0;
+  JOIN (path, directory, "/memory.stat");
+  return read_text (path, text) ? spark_cgroup_parse_stat (text) : 0;
+}

@@ -1,0 +1,69 @@
+/* The part of the CUDA driver API that the shim hooks, in its own words: none of NVIDIA's headers is needed to build it.
+   Shapes as published in the CUDA Driver API reference (docs.nvidia.com/cuda/cuda-driver-api), checked by size below; the ABI of a
+   name with its suffix never changes. 64-bit Linux only. */
+#ifndef SPARK_SHIM_CUDA_ABI_H
+#define SPARK_SHIM_CUDA_ABI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef int CUresult;
+typedef int CUdevice;
+typedef uint64_t CUdeviceptr;
+typedef uint32_t CUdeviceptr_v1; /* before CUDA 3.2 device addresses and sizes had 32 bits */
+typedef uint64_t CUmemGenericAllocationHandle;
+typedef struct CUstream_st *CUstream;
+typedef struct CUmemPoolHandle_st *CUmemoryPool;
+typedef struct CUmemAllocationProp_st CUmemAllocationProp; /* passed on, never read */
+typedef int CUdriverProcAddressQueryResult;
+
+enum {
+  SPARK_CUDA_SUCCESS = 0,
+  SPARK_CUDA_ERROR_INVALID_VALUE = 1,
+  SPARK_CUDA_ERROR_OUT_OF_MEMORY = 2,
+  SPARK_CUDA_ERROR_NOT_FOUND = 500
+};
+
+/* CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM */
+enum { SPARK_CUDA_PER_THREAD_STREAM = 1 << 1 };
+
+_Static_assert (sizeof (CUdeviceptr) == 8 && sizeof (CUmemGenericAllocationHandle) == 8 && sizeof (size_t) == 8,
+                "64-bit CUDA driver API");
+
+#define SPARK_EXPORT __attribute__ ((visibility ("default")))
+
+SPARK_EXPORT CUresult cuMemGetInfo (uint32_t *free_bytes, uint32_t *total_bytes);
+SPARK_EXPORT CUresult cuMemGetInfo_v2 (size_t *free_bytes, size_t *total_bytes);
+SPARK_EXPORT CUresult cuDeviceTotalMem (uint32_t *bytes, CUdevice device);
+SPARK_EXPORT CUresult cuDeviceTotalMem_v2 (size_t *bytes, CUdevice device);
+
+SPARK_EXPORT CUresult cuMemAlloc (CUdeviceptr_v1 *pointer, uint32_t bytes);
+SPARK_EXPORT CUresult cuMemAlloc_v2 (CUdeviceptr *pointer, size_t bytes);
+SPARK_EXPORT CUresult cuMemAllocPitch (CUdeviceptr_v1 *pointer, uint32_t *pitch, uint32_t width, uint32_t height,
+                                       uint32_t element_bytes);
+SPARK_EXPORT CUresult cuMemAllocPitch_v2 (CUdeviceptr *pointer, size_t *pitch, size_t width, size_t height,
+                                          unsigned element_bytes);
+SPARK_EXPORT CUresult cuMemAllocManaged (CUdeviceptr *pointer, size_t bytes, unsigned flags);
+SPARK_EXPORT CUresult cuMemFree (CUdeviceptr_v1 pointer);
+SPARK_EXPORT CUresult cuMemFree_v2 (CUdeviceptr pointer);
+
+SPARK_EXPORT CUresult cuMemAllocAsync (CUdeviceptr *pointer, size_t bytes, CUstream stream);
+SPARK_EXPORT CUresult cuMemAllocAsync_ptsz (CUdeviceptr *pointer, size_t bytes, CUstream stream);
+SPARK_EXPORT CUresult cuMemAllocFromPoolAsync (CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream);
+SPARK_EXPORT CUresult cuMemAllocFromPoolAsync_ptsz (CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream);
+SPARK_EXPORT CUresult cuMemFreeAsync (CUdeviceptr pointer, CUstream stream);
+SPARK_EXPORT CUresult cuMemFreeAsync_ptsz (CUdeviceptr pointer, CUstream stream);
+
+SPARK_EXPORT CUresult cuMemCreate (CUmemGenericAllocationHandle *handle, size_t bytes, const CUmemAllocationProp *properties,
+                                   unsigned long long flags);
+SPARK_EXPORT CUresult cuMemRelease (CUmemGenericAllocationHandle handle);
+SPARK_EXPORT CUresult cuMemMap (CUdeviceptr pointer, size_t bytes, size_t offset, CUmemGenericAllocationHandle handle,
+                                unsigned long long flags);
+SPARK_EXPORT CUresult cuMemUnmap (CUdeviceptr pointer, size_t bytes);
+SPARK_EXPORT CUresult cuMemRetainAllocationHandle (CUmemGenericAllocationHandle *handle, void *address);
+
+SPARK_EXPORT CUresult cuGetProcAddress (const char *symbol, void **function, int cuda_version, uint64_t flags);
+SPARK_EXPORT CUresult cuGetProcAddress_v2 (const char *symbol, void **function, int cuda_version, uint64_t flags,
+                                           CUdriverProcAddressQueryResult *status);
+
+#endif

@@ -1,0 +1,59 @@
+#include "hooks.h"
+
+#include "cuda_abi.h"
+#include "nvml_abi.h"
+#include "resolve.h"
+#include <stdatomic.h>
+#include <string.h>
+
+static const struct {
+  const char *base;
+  const char *symbol;
+  void *function;
+  int since;
+  bool per_thread;
+} cuda_hooks[] = {
+#define X(base, symbol, since, per_thread) { #base, #symbol, (void *) symbol, since, per_thread },
+  SPARK_CUDA_HOOKS (X)
+#undef X
+};
+
+static const char *const nvml_hooks[] = {
+#define X(symbol) #symbol,
+  SPARK_NVML_HOOKS (X)
+#undef X
+};
+
+void *
+spark_real_function (enum spark_hook hook)
+{
+  static _Atomic (void *) real[SPARK_HOOK_COUNT];
+  void *known = atomic_load_explicit (&real[hook], memory_order_acquire);
+  if (known != NULL)
+    return known;
+  known = hook < SPARK_HOOKS_OF_CUDA
+            ? spark_driver_symbol (SPARK_DRIVER_CUDA, cuda_hooks[hook].symbol)
+            : spark_driver_symbol (SPARK_DRIVER_NVML, nvml_hooks[hook - SPARK_HOOKS_OF_CUDA]);
+  atomic_store_explicit (&real[hook], known, memory_order_release);
+  return known;
+}
+
+void *
+spark_hook_for (const char *base, void *driver_function, int cuda_version, bool per_thread)
+{
+  if (base == NULL || driver_function == NULL)
+    return driver_function;
+  void *by_rule = NULL;
+  for (int i = 0; i < SPARK_HOOKS_OF_CUDA; i++)
+    {
+      if (strcmp (cuda_hooks[i].base, base) != 0)
+        continue;
+      /* The driver chose by its own rules of version and flags; the address tells which one it chose. */
+      if (spark_real_function ((enum spark_hook) i) == driver_function)
+        return cuda_hooks[i].function;
+      /* Should it hand out addresses that it does not export, its documented rule decides: the newest that is not too new. */
+      if (cuda_hooks[i].since <= cuda_version && (!cuda_hooks[i].per_thread || per_thread))
+        by_rule = cuda_hooks[i].function;
+    }
+  return by_rule != NULL ? by_rule : driver_function;
+}

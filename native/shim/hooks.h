@@ -1,0 +1,63 @@
+/* Every function the shim puts itself in front of, once. Exports, cuGetProcAddress and the tests are driven by this table: a new
+   hook is one line here, its prototype in cuda_abi.h or nvml_abi.h, and its body in the file of its concept. */
+#ifndef SPARK_SHIM_HOOKS_H
+#define SPARK_SHIM_HOOKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* SPARK_CUDA_HOOKS (X): X (base name as asked of cuGetProcAddress, exported name, CUDA version that brought it, per-thread stream).
+   Of one base name the later line is the newer one. Versions as in cudaTypedefs.h. */
+#define SPARK_CUDA_HOOKS(X)                                                                                             \
+  X (cuMemGetInfo, cuMemGetInfo, 2000, false)                                                                           \
+  X (cuMemGetInfo, cuMemGetInfo_v2, 3020, false)                                                                        \
+  X (cuDeviceTotalMem, cuDeviceTotalMem, 2000, false)                                                                   \
+  X (cuDeviceTotalMem, cuDeviceTotalMem_v2, 3020, false)                                                                \
+  X (cuMemAlloc, cuMemAlloc, 2000, false)                                                                               \
+  X (cuMemAlloc, cuMemAlloc_v2, 3020, false)                                                                            \
+  X (cuMemAllocPitch, cuMemAllocPitch, 2000, false)                                                                     \
+  X (cuMemAllocPitch, cuMemAllocPitch_v2, 3020, false)                                                                  \
+  X (cuMemAllocManaged, cuMemAllocManaged, 6000, false)                                                                 \
+  X (cuMemFree, cuMemFree, 2000, false)                                                                                 \
+  X (cuMemFree, cuMemFree_v2, 3020, false)                                                                              \
+  X (cuMemAllocAsync, cuMemAllocAsync, 11020, false)                                                                    \
+  X (cuMemAllocAsync, cuMemAllocAsync_ptsz, 11020, true)                                                                \
+  X (cuMemAllocFromPoolAsync, cuMemAllocFromPoolAsync, 11020, false)                                                    \
+  X (cuMemAllocFromPoolAsync, cuMemAllocFromPoolAsync_ptsz, 11020, true)                                                \
+  X (cuMemFreeAsync, cuMemFreeAsync, 11020, false)                                                                      \
+  X (cuMemFreeAsync, cuMemFreeAsync_ptsz, 11020, true)                                                                  \
+  X (cuMemCreate, cuMemCreate, 10020, false)                                                                            \
+  X (cuMemRelease, cuMemRelease, 10020, false)                                                                          \
+  X (cuMemMap, cuMemMap, 10020, false)                                                                                  \
+  X (cuMemUnmap, cuMemUnmap, 10020, false)                                                                              \
+  X (cuMemRetainAllocationHandle, cuMemRetainAllocationHandle, 11000, false)                                            \
+  X (cuGetProcAddress, cuGetProcAddress, 11030, false)                                                                  \
+  X (cuGetProcAddress, cuGetProcAddress_v2, 12000, false)
+
+#define SPARK_NVML_HOOKS(X)                                                                                             \
+  X (nvmlDeviceGetMemoryInfo)                                                                                           \
+  X (nvmlDeviceGetMemoryInfo_v2)
+
+enum spark_hook {
+#define X(base, symbol, since, per_thread) SPARK_HOOK_##symbol,
+  SPARK_CUDA_HOOKS (X)
+#undef X
+  SPARK_HOOKS_OF_CUDA,
+  SPARK_HOOKS_BEFORE_NVML = SPARK_HOOKS_OF_CUDA - 1,
+#define X(symbol) SPARK_HOOK_##symbol,
+  SPARK_NVML_HOOKS (X)
+#undef X
+  SPARK_HOOK_COUNT
+};
+
+/* The driver's own function behind a hook, NULL where no driver is loaded or it has no such function. Constant time. */
+void *spark_real_function (enum spark_hook hook);
+
+/* `real` becomes the driver's own `symbol`, with its type; NULL as above. */
+#define SPARK_REAL(symbol) ((__typeof__ (&symbol)) spark_real_function (SPARK_HOOK_##symbol))
+
+/* What cuGetProcAddress has to answer where the driver answered `driver_function` for `base`: our function, or the driver's. */
+void *spark_hook_for (const char *base, void *driver_function, int cuda_version, bool per_thread);
+
+#endif

@@ -1,0 +1,344 @@
+#include "ledger_client.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+enum {
+  WAITERS = 0x80000000u,
+  LOCK_WAIT_ns = 20 * 1000 * 1000, /* then ask whether the holder still lives */
+  /* A living holder that does not let go was stopped inside a dozen instructions (SIGSTOP, a debugger). After this many waits
+     the lock is taken from it: all of its remaining steps are single atomic additions, and it recounts when it wakes. */
+  LOCK_WAITS_MAX = 100
+};
+
+/* ---- who owns a slot ---- */
+
+static bool
+lock_slot (int fd, uint32_t slot)
+{
+  struct flock lock = {
+    .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t) spark_ledger_slot_offset (slot), .l_len = 1
+  };
+  return raw_syscall (SYS_fcntl, fd, F_OFD_SETLK, &lock, 0) == 0;
+}
+
+/* True only where the kernel says so: an error must not bury a living process. */
+static bool
+slot_is_free (int fd, uint32_t slot)
+{
+  struct flock lock = {
+    .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t) spark_ledger_slot_offset (slot), .l_len = 1
+  };
+  return raw_syscall (SYS_fcntl, fd, F_OFD_GETLK, &lock, 0) == 0 && lock.l_type == F_UNLCK;
+}
+
+/* The ledger again, -1 where the path does not lead to the mapped file any more (chroot, another mount namespace): the dead are
+   then given back by somebody else. */
+static int
+reopen (const struct spark_ledger_client *client)
+{
+  return raw_open (client->path, O_RDWR | O_NOFOLLOW);
+}
+
+/* ---- the lock between processes ---- */
+
+static bool
+holder_is_dead (const struct spark_ledger_client *client, uint32_t holder)
+{
+  if (holder == 0 || holder > client->slot_count)
+    return true; /* nobody has that slot: the word was scribbled over */
+  if (holder == client->slot)
+    return false; /* another thread of ours */
+  int fd = reopen (client);
+  if (fd < 0)
+    return false;
+  bool dead = slot_is_free (fd, holder - 1);
+  raw_close (fd);
+  return dead;
+}
+
+static void
+recount (struct spark_ledger_client *client)
+{
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < client->slot_count; i++)
+    sum += client->slots[i].used_bytes;
+  client->header->used_bytes = sum;
+}
+
+static void
+ledger_lock (struct spark_ledger_client *client)
+{
+  _Atomic uint32_t *word = &client->header->lock;
+  uint32_t me = client->slot, seen = 0;
+  if (atomic_compare_exchange_strong_explicit (word, &seen, me, memory_order_acquire, memory_order_relaxed))
+    return;
+  static const struct timespec patience = { .tv_nsec = LOCK_WAIT_ns };
+  for (int waits = 0;;)
+    {
+      seen = atomic_load (word);
+      if (seen == 0)
+        {
+          /* Others may sleep still: keep the mark, so that our unlock wakes one. */
+          if (atomic_compare_exchange_strong (word, &seen, me | WAITERS))
+            return;
+          continue;
+        }
+      if ((seen & WAITERS) == 0 && !atomic_compare_exchange_strong (word, &seen, seen | WAITERS))
+        continue;
+      seen |= WAITERS;
+      if (raw_syscall (SYS_futex, word, FUTEX_WAIT, seen, &patience) != -ETIMEDOUT)
+        continue;
+      if ((++waits >= LOCK_WAITS_MAX || holder_is_dead (client, seen & ~WAITERS))
+          && atomic_compare_exchange_strong (word, &seen, me | WAITERS))
+        {
+          recount (client);
+          return;
+        }
+    }
+}
+
+static void
+ledger_unlock (struct spark_ledger_client *client)
+{
+  _Atomic uint32_t *word = &client->header->lock;
+  for (uint32_t seen = atomic_load (word);;)
+    {
+      if ((seen & ~WAITERS) != client->slot)
+        {
+          /* It was taken from us while we stood still: what we added may be counted twice. */
+          ledger_lock (client);
+          recount (client);
+          seen = atomic_load (word);
+          continue;
+        }
+      if (atomic_compare_exchange_strong_explicit (word, &seen, 0, memory_order_release, memory_order_relaxed))
+        {
+          if (seen & WAITERS)
+            raw_syscall (SYS_futex, word, FUTEX_WAKE, 1, NULL);
+          return;
+        }
+    }
+}
+
+/* Takes at most what is there: the file can be reset under a living process. */
+static void
+subtract (_Atomic uint64_t *from, uint64_t bytes)
+{
+  uint64_t seen = atomic_load (from);
+  while (!atomic_compare_exchange_weak (from, &seen, seen > bytes ? seen - bytes : 0))
+    ;
+}
+
+/* ---- joining ---- */
+
+static bool
+header_is_sound (const struct spark_ledger_header *header, long file_bytes)
+{
+  return memcmp (header->magic, SPARK_LEDGER_MAGIC, sizeof header->magic) == 0 && header->version == SPARK_LEDGER_VERSION
+         && header->slot_count > 0 && header->slot_count <= SPARK_LEDGER_SLOTS_MAX && header->budget_bytes > 0
+         && file_bytes >= (long) spark_ledger_slot_offset (header->slot_count);
+}
+
+static enum spark_ledger_join
+map_ledger (struct spark_ledger_client *client, int fd)
+{
+  long file_bytes = raw_syscall (SYS_lseek, fd, 0, SEEK_END, 0);
+  if (file_bytes < (long) spark_ledger_slot_offset (1))
+    return SPARK_LEDGER_BROKEN;
+  uint64_t bytes = spark_ledger_slot_offset (SPARK_LEDGER_SLOTS_MAX);
+  if ((uint64_t) file_bytes < bytes)
+    bytes = (uint64_t) file_bytes;
+  struct spark_ledger_header *header = raw_mmap (bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+  if (header == NULL)
+    return SPARK_LEDGER_BROKEN;
+  if (!header_is_sound (header, file_bytes))
+    {
+      raw_munmap (header, bytes);
+      return SPARK_LEDGER_BROKEN;
+    }
+  raw_madvise (header, bytes, MADV_DONTFORK);
+  client->slot_count = header->slot_count;
+  client->slots = (struct spark_ledger_slot *) ((char *) header + SPARK_LEDGER_HEADER_BYTES);
+  client->header = header;
+  return SPARK_LEDGER_JOINED;
+}
+
+enum spark_ledger_join
+spark_ledger_join (struct spark_ledger_client *client, const char *path)
+{
+  size_t length = strlen (path);
+  if (length >= sizeof client->path)
+    return SPARK_LEDGER_BROKEN;
+  /* Without O_NONBLOCK a FIFO in the ledger's place would stop the program. */
+  int fd = raw_open (path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+  if (fd < 0)
+    return fd == -ENOENT || fd == -ENOTDIR ? SPARK_LEDGER_ABSENT : SPARK_LEDGER_BROKEN;
+  memcpy (client->path, path, length + 1);
+  enum spark_ledger_join result = map_ledger (client, fd);
+  raw_close (fd);
+  return result;
+}
+
+void
+spark_ledger_leave (struct spark_ledger_client *client)
+{
+  if (client->anchor != NULL)
+    raw_munmap (client->anchor, SPARK_LEDGER_HEADER_BYTES);
+  if (client->header != NULL)
+    raw_munmap (client->header, spark_ledger_slot_offset (client->slot_count));
+  memset (client, 0, sizeof *client);
+}
+
+static bool
+claim_slot_of (struct spark_ledger_client *client, int fd)
+{
+  for (uint32_t i = 0; i < client->slot_count; i++)
+    {
+      if (!lock_slot (fd, i))
+        continue;
+      /* From here the mapping carries the lock; PROT_NONE, because only its existence matters. */
+      client->anchor = raw_mmap (SPARK_LEDGER_HEADER_BYTES, PROT_NONE, MAP_SHARED, fd);
+      if (client->anchor == NULL)
+        return false;
+      raw_madvise (client->anchor, SPARK_LEDGER_HEADER_BYTES, MADV_DONTFORK);
+      uint32_t touched = client->header->slots_touched;
+      while (touched < i + 1 && !atomic_compare_exchange_weak (&client->header->slots_touched, &touched, i + 1))
+        ;
+      client->slots[i].pid = (uint32_t) raw_getpid ();
+      client->slot = i + 1;
+      /* Whatever the slot still says was a dead process's. */
+      ledger_lock (client);
+      subtract (&client->header->used_bytes, atomic_exchange (&client->slots[i].used_bytes, 0));
+      ledger_unlock (client);
+      return true;
+    }
+  return false;
+}
+
+static bool
+claim_slot (struct spark_ledger_client *client)
+{
+  if (client->slot != 0)
+    return true;
+  spark_lock_take (&client->claiming);
+  bool claimed = client->slot != 0;
+  if (!claimed)
+    {
+      int fd = reopen (client);
+      if (fd >= 0)
+        {
+          claimed = claim_slot_of (client, fd);
+          raw_close (fd);
+        }
+    }
+  spark_lock_give (&client->claiming);
+  return claimed;
+}
+
+/* ---- taking and giving ---- */
+
+static uint32_t
+slots_in_use (const struct spark_ledger_client *client)
+{
+  uint32_t touched = client->header->slots_touched;
+  return touched < client->slot_count ? touched : client->slot_count;
+}
+
+/* Empties the slots of dead processes. True if that gave anything back. */
+static bool
+collect_the_dead (struct spark_ledger_client *client)
+{
+  bool collected = false;
+  int fd = -1;
+  for (uint32_t i = 0; i < slots_in_use (client); i++)
+    {
+      if (i + 1 == client->slot || client->slots[i].used_bytes == 0)
+        continue;
+      if (fd < 0 && (fd = reopen (client)) < 0)
+        return false;
+      /* Locked, not only looked at: nobody may move in while we clear. Closing the descriptor unlocks. */
+      if (!lock_slot (fd, i))
+        continue;
+      ledger_lock (client);
+      subtract (&client->header->used_bytes, atomic_exchange (&client->slots[i].used_bytes, 0));
+      ledger_unlock (client);
+      collected = true;
+    }
+  if (fd >= 0)
+    raw_close (fd);
+  return collected;
+}
+
+static bool
+try_reserve (struct spark_ledger_client *client, uint64_t bytes, uint64_t cap_bytes)
+{
+  ledger_lock (client);
+  uint64_t used = client->header->used_bytes;
+  bool fits = used <= cap_bytes && bytes <= cap_bytes - used;
+  if (fits)
+    {
+      /* The slot first: if we die in between, a recount sees it and the slot's next owner gives it back. */
+      atomic_fetch_add (&client->slots[client->slot - 1].used_bytes, bytes);
+      atomic_fetch_add (&client->header->used_bytes, bytes);
+    }
+  ledger_unlock (client);
+  return fits;
+}
+
+bool
+spark_ledger_reserve (struct spark_ledger_client *client, uint64_t bytes, uint64_t cap_bytes)
+{
+  if (bytes > cap_bytes || !claim_slot (client))
+    return false;
+  return try_reserve (client, bytes, cap_bytes)
+         || (collect_the_dead (client) && try_reserve (client, bytes, cap_bytes));
+}
+
+void
+spark_ledger_commit (struct spark_ledger_client *client)
+{
+  uint64_t used = client->header->used_bytes, peak = client->header->peak_bytes;
+  while (peak < used && !atomic_compare_exchange_weak (&client->header->peak_bytes, &peak, used))
+    ;
+}
+
+void
+spark_ledger_release (struct spark_ledger_client *client, uint64_t bytes)
+{
+  if (bytes == 0 || client->slot == 0)
+    return;
+  ledger_lock (client);
+  subtract (&client->header->used_bytes, bytes);
+  subtract (&client->slots[client->slot - 1].used_bytes, bytes);
+  ledger_unlock (client);
+}
+
+void
+spark_ledger_count_refusal (struct spark_ledger_client *client)
+{
+  atomic_fetch_add (&client->header->refused_count, 1);
+}
+
+uint64_t
+spark_ledger_used (struct spark_ledger_client *client)
+{
+  uint64_t used = client->header->used_bytes, dead = 0;
+  int fd = -1;
+  for (uint32_t i = 0; i < slots_in_use (client); i++)
+    {
+      uint64_t held = client->slots[i].used_bytes;
+      if (i + 1 == client->slot || held == 0)
+        continue;
+      if (fd < 0 && (fd = reopen (client)) < 0)
+        break;
+      if (slot_is_free (fd, i))
+        dead += held;
+    }
+  if (fd >= 0)
+    raw_close (fd);
+  return used > dead ? used - dead : 0;
+}

@@ -1,0 +1,100 @@
+#include "process.h"
+
+#include "log.h"
+#include "resolve.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const char ledger_in_container[] = "/usr/lib/spark-run/ledger";
+
+enum phase { FRESH, STANDING, PASSING };
+
+/* Zeroed by the kernel in a forked child; where the kernel cannot (before 4.14), told by the changed process id. */
+static _Atomic (struct spark_process *) shared_state;
+static _Atomic int wiped_by_pid; /* 0 = the kernel does it */
+
+static struct spark_process *
+make_state (void)
+{
+  struct spark_process *state
+    = raw_mmap (sizeof *state, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  if (state == NULL)
+    return NULL;
+  bool wiped = raw_madvise (state, sizeof *state, MADV_WIPEONFORK) == 0;
+  struct spark_process *first = NULL;
+  if (!atomic_compare_exchange_strong (&shared_state, &first, state))
+    {
+      raw_munmap (state, sizeof *state);
+      return first;
+    }
+  if (!wiped)
+    wiped_by_pid = raw_getpid ();
+  return state;
+}
+
+static struct spark_process *
+own_state (void)
+{
+  struct spark_process *state = atomic_load_explicit (&shared_state, memory_order_acquire);
+  if (state == NULL)
+    return make_state ();
+  int owner = atomic_load_explicit (&wiped_by_pid, memory_order_relaxed);
+  if (owner != 0 && owner != raw_getpid ())
+    {
+      /* The first call after a fork; a child has one thread then. */
+      memset (state, 0, sizeof *state);
+      wiped_by_pid = raw_getpid ();
+    }
+  return state;
+}
+
+/* A program that got more rights than its caller must not take files named by that caller. */
+static bool
+environment_is_trusted (void)
+{
+  /* Looked up: getauxval came with glibc 2.16. */
+  unsigned long (*auxiliary) (unsigned long) = (unsigned long (*) (unsigned long)) spark_libc_symbol ("getauxval");
+  if (auxiliary != NULL)
+    return auxiliary (AT_SECURE) == 0;
+  return getuid () == geteuid () && getgid () == getegid ();
+}
+
+static void
+join (struct spark_process *process)
+{
+  const char *named = getenv ("SPARK_RUN_LEDGER");
+  bool is_named = named != NULL && named[0] != '\0' && environment_is_trusted ();
+  const char *path = is_named ? named : ledger_in_container;
+  process->budget.in_container = !is_named;
+  switch (spark_ledger_join (&process->budget.ledger, path))
+    {
+    case SPARK_LEDGER_JOINED:
+      process->phase = STANDING;
+      return;
+    case SPARK_LEDGER_BROKEN:
+      spark_log ("no budget is kept here, the ledger cannot be used: ", path);
+      break;
+    case SPARK_LEDGER_ABSENT:
+      break;
+    }
+  process->phase = PASSING;
+}
+
+struct spark_process *
+spark_process (void)
+{
+  struct spark_process *process = own_state ();
+  if (process == NULL)
+    return NULL;
+  if (atomic_load_explicit (&process->phase, memory_order_acquire) == FRESH)
+    {
+      spark_lock_take (&process->joining);
+      if (process->phase == FRESH)
+        join (process);
+      spark_lock_give (&process->joining);
+    }
+  return process->phase == STANDING ? process : NULL;
+}

@@ -1,0 +1,27 @@
+/* What the shim knows about the process it is in. After a fork the child knows nothing: it takes its own slot and starts with
+   empty tables, because a CUDA context does not survive a fork and the parent goes on holding what it held. */
+#ifndef SPARK_SHIM_PROCESS_H
+#define SPARK_SHIM_PROCESS_H
+
+#include "budget.h"
+#include "track.h"
+
+struct spark_process {
+  _Atomic uint32_t phase;
+  struct spark_lock joining;
+  struct spark_budget budget;
+
+  struct spark_lock allocations_lock;
+  struct spark_track allocations; /* device pointer -> bytes charged */
+
+  struct spark_lock vmm_lock;
+  struct spark_track vmm_handles;  /* handle -> object number */
+  struct spark_track vmm_objects;  /* object number -> bytes charged, references */
+  struct spark_track vmm_mappings; /* address -> bytes mapped, object number */
+  uint64_t vmm_last_object;
+};
+
+/* This process, its ledger joined at the first call; NULL where there is no ledger: everything is passed through then. */
+struct spark_process *spark_process (void);
+
+#endif

@@ -1,0 +1,145 @@
+#include "redirect.h"
+
+#include "log.h"
+#include "process.h"
+#include "resolve.h"
+#include "run_path.h"
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 4096 };
+
+static const struct redirect {
+  const char *driver; /* libcuda.so, libcuda.so.1, libcuda.so.580.95.05 … */
+  const char *library;
+} redirects[] = {
+  { "libcuda.so", "libspark-cuda.so" },
+  { "libnvidia-ml.so", "libspark-nvml.so" },
+};
+
+/* Where dlopen.S jumps for everything that is not ours. */
+static void *
+no_dlopen (const char *file, int mode)
+{
+  (void) file;
+  (void) mode;
+  return NULL;
+}
+__attribute__ ((visibility ("hidden"))) _Atomic (spark_dlopen_function) spark_real_dlopen = no_dlopen;
+static _Atomic (spark_dlclose_function) real_dlclose;
+
+/* The directory that the shim lies in, with its slash; empty if that cannot be known. */
+static char own_directory[PATH_BYTES];
+
+__attribute__ ((constructor)) static void
+remember_own_directory (void)
+{
+  struct spark_object self;
+  if (!spark_object_of ((const void *) remember_own_directory, &self))
+    return;
+  const char *slash = strrchr (self.path, '/');
+  size_t length = slash != NULL ? (size_t) (slash + 1 - self.path) : 0, start = 0;
+  if (self.path[0] != '/')
+    {
+      /* A relative preload: right now the working directory is still the one it was given in. */
+      if (getcwd (own_directory, sizeof own_directory - 1) == NULL)
+        return;
+      start = strlen (own_directory);
+      own_directory[start++] = '/';
+    }
+  /* Room for the longest library name too, so that joining them never overflows. */
+  if (start + length + 64 > sizeof own_directory)
+    start = length = 0;
+  memcpy (own_directory + start, self.path, length);
+  own_directory[start + length] = '\0';
+}
+
+static const struct redirect *
+redirect_for (const char *path)
+{
+  const char *slash = strrchr (path, '/'), *name = slash != NULL ? slash + 1 : path;
+  for (size_t i = 0; i < sizeof redirects / sizeof redirects[0]; i++)
+    {
+      size_t length = strlen (redirects[i].driver);
+      if (strncmp (name, redirects[i].driver, length) == 0 && (name[length] == '\0' || name[length] == '.'))
+        return &redirects[i];
+    }
+  return NULL;
+}
+
+/* The driver's libraries open each other; they get what they ask for. */
+static bool
+is_driver (const struct spark_object *object)
+{
+  return redirect_for (object->path) != NULL;
+}
+
+/* The library itself, as the caller would have got it. Only the loader can search with the caller's identity, and only for a caller
+   that it returns to, so a name without a slash is looked for where that caller's RUNPATH leads, then by the loader from here. */
+static void *
+open_driver (spark_dlopen_function open_library, const char *file, int mode, const struct spark_object *caller)
+{
+  if (strchr (file, '/') != NULL)
+    return open_library (file, mode);
+  void *loaded = open_library (file, mode | RTLD_NOLOAD);
+  if (loaded != NULL || (mode & RTLD_NOLOAD) != 0)
+    return loaded;
+  char path[PATH_BYTES];
+  if (spark_find_in_run_path (caller, file, path, sizeof path))
+    {
+      void *found = open_library (path, mode);
+      if (found != NULL)
+        return found;
+    }
+  return open_library (file, mode);
+}
+
+static void *
+open_redirected (const struct redirect *redirect, const char *file, int mode, const void *caller)
+{
+  spark_dlopen_function open_library = spark_real_dlopen;
+  spark_dlclose_function close_library = real_dlclose;
+  struct spark_object object = { .path = "" };
+  if (close_library == NULL || own_directory[0] == '\0' || !spark_object_of (caller, &object) || is_driver (&object)
+      || spark_process () == NULL)
+    return NULL;
+  void *driver = open_driver (open_library, file, mode, &object);
+  if (driver == NULL)
+    return NULL;
+  char path[PATH_BYTES];
+  size_t length = strlen (own_directory);
+  memcpy (path, own_directory, length);
+  memcpy (path + length, redirect->library, strlen (redirect->library) + 1);
+  void *ours = open_library (path, mode & ~RTLD_NOLOAD);
+  if (ours == NULL)
+    {
+      spark_log ("the driver is used without a budget, this cannot be opened beside it: ", path);
+      return driver;
+    }
+  /* Ours needs the driver and so keeps it: one dlopen, one reference, and the caller's one dlclose gives all of it back. */
+  close_library (driver);
+  return ours;
+}
+
+void *
+spark_dlopen_redirect (const char *file, int mode, const void *caller)
+{
+  if (atomic_load_explicit (&spark_real_dlopen, memory_order_relaxed) == no_dlopen)
+    {
+      spark_dlopen_function found = spark_find_dlopen ();
+      if (found == NULL)
+        return NULL;
+      real_dlclose = spark_find_dlclose ();
+      spark_real_dlopen = found;
+    }
+  const struct redirect *redirect = file != NULL ? redirect_for (file) : NULL;
+  if (redirect == NULL)
+    return NULL;
+  int saved_errno = errno;
+  void *handle = open_redirected (redirect, file, mode, caller);
+  errno = saved_errno;
+  return handle;
+}
