@@ -1,0 +1,153 @@
+#include "guard/decide.h"
+
+#include "guard/clock.h"
+
+#define FASTEST_FILL_BYTES_PER_SECOND (UINT64_C (50) << 30)
+#define SLEEP_MIN_NS (1 * NS_PER_MS)
+#define SLEEP_MAX_NS (100 * NS_PER_MS)
+
+/* A fall is looked at over this long, and must reach zero within that long. */
+#define SLOPE_WINDOW_NS (100 * NS_PER_MS)
+#define ZERO_WITHIN_NS (150 * NS_PER_MS)
+/* Readings further apart than this (a sleep at rest and its overshoot) say nothing about a fall that lasts. */
+#define STALE_NS (250 * NS_PER_MS)
+/* The guard's own reaction: one sleep, its overshoot, the choice, the kill and the signal's way into a task that is
+   zeroing a page. Measured: 1.2 to 5 ms; twice that, since late is worse than 10 ms of a fall early. */
+#define LEAD_NS (10 * NS_PER_MS)
+/* However fast the fall, further above the reserve than this nobody is killed for crossing it soon: an engine may stop there. */
+#define LEAD_SHARE_OF_RESERVE 8
+/* A fall lasts when it was seen this many times in a row. */
+enum { FALLS_IN_A_ROW = 3 };
+
+/* Two kinds of patience with a dead container: for its processes to be gone, for its memory to come back (measured on a real
+   driver: nothing for 1.1 s, all after 1.9 s), and after the shrinkers ran. */
+#define DEATH_NS (10 * NS_PER_SECOND)
+#define RETURN_NS (2 * NS_PER_SECOND)
+#define SHRINK_NS (1 * NS_PER_SECOND)
+#define RETURN_MIN_BYTES (UINT64_C (16) << 20)
+
+static uint64_t
+fall_between (const struct sample *older, const struct sample *newer)
+{
+  return older->available_bytes > newer->available_bytes ? older->available_bytes - newer->available_bytes : 0;
+}
+
+static int64_t
+slope_between (const struct sample *older, const struct sample *newer)
+{
+  if (newer->at_ns <= older->at_ns)
+    return 0;
+  double change = (double) newer->available_bytes - (double) older->available_bytes;
+  return (int64_t) (change * (double) NS_PER_SECOND / (double) (newer->at_ns - older->at_ns));
+}
+
+/* The oldest reading of the window that ends with the newest one; at least the one before it. NULL if that one is stale. */
+static const struct sample *
+window_start (const struct samples *samples, const struct sample *newest)
+{
+  const struct sample *start = NULL;
+
+  for (unsigned age = 1;; age++)
+    {
+      const struct sample *sample = samples_recent (samples, age);
+      if (sample == NULL || newest->at_ns - sample->at_ns > (start == NULL ? STALE_NS : SLOPE_WINDOW_NS))
+        return start;
+      start = sample;
+    }
+}
+
+/* The slope over the last readings if each fell, and the last at no less than half of their pace: a fall that lasts, not a
+   step that is over and not one that runs out. 0 otherwise. */
+static int64_t
+lasting_fall (const struct samples *samples)
+{
+  const struct sample *newest = samples_recent (samples, 0), *oldest = samples_recent (samples, FALLS_IN_A_ROW);
+
+  if (oldest == NULL || newest->at_ns - oldest->at_ns > FALLS_IN_A_ROW * STALE_NS)
+    return 0;
+  for (unsigned age = 0; age < FALLS_IN_A_ROW; age++)
+    if (fall_between (samples_recent (samples, age + 1), samples_recent (samples, age)) == 0)
+      return 0;
+  int64_t slope = slope_between (oldest, newest);
+  return slope_between (samples_recent (samples, 1), newest) <= slope / 2 ? slope : 0;
+}
+
+/* How far a fall of this slope goes in `ns`. */
+static uint64_t
+fall_within (int64_t slope, uint64_t ns)
+{
+  return slope < 0 ? (uint64_t) (-(double) slope * (double) ns / (double) NS_PER_SECOND) : 0;
+}
+
+struct judgement
+decide (const struct samples *samples, uint64_t reserve_bytes)
+{
+  struct judgement judgement = { VERDICT_CALM, 0 };
+  const struct sample *newest = samples_recent (samples, 0), *before = samples_recent (samples, 1);
+
+  if (newest == NULL || before == NULL)
+    return judgement;
+  const struct sample *start = window_start (samples, newest);
+  if (start != NULL)
+    judgement.slope_bytes_per_second = slope_between (start, newest);
+
+  if (newest->available_bytes < reserve_bytes)
+    {
+      if (before->available_bytes < reserve_bytes)
+        judgement.verdict = VERDICT_UNDER_RESERVE;
+      return judgement;
+    }
+
+  int64_t lasting = lasting_fall (samples);
+  if (lasting >= 0)
+    return judgement;
+  uint64_t lead = fall_within (lasting, LEAD_NS);
+  if (lead > reserve_bytes / LEAD_SHARE_OF_RESERVE)
+    lead = reserve_bytes / LEAD_SHARE_OF_RESERVE;
+  if (newest->available_bytes - reserve_bytes < lead
+      || newest->available_bytes <= fall_within (judgement.slope_bytes_per_second, ZERO_WITHIN_NS))
+    judgement.verdict = VERDICT_FALLING;
+  return judgement;
+}
+
+uint64_t
+decide_sleep_ns (uint64_t available_bytes, uint64_t reserve_bytes)
+{
+  uint64_t above = available_bytes > reserve_bytes ? available_bytes - reserve_bytes : 0;
+  double ns = (double) above / (double) FASTEST_FILL_BYTES_PER_SECOND / 2 * (double) NS_PER_SECOND;
+
+  return ns < (double) SLEEP_MIN_NS ? SLEEP_MIN_NS : ns > (double) SLEEP_MAX_NS ? SLEEP_MAX_NS : (uint64_t) ns;
+}
+
+bool
+decide_soft (bool soft_now, uint64_t available_bytes, uint64_t reserve_bytes)
+{
+  /* In halves, because twice a reserve may not fit. */
+  uint64_t half = available_bytes / 2;
+
+  return soft_now ? half < reserve_bytes + reserve_bytes / 16 : half < reserve_bytes;
+}
+
+enum after
+decide_after (const struct aftermath *a, uint64_t now_ns, uint64_t available_bytes, uint64_t reserve_bytes)
+{
+  if (a->empty_ns == 0)
+    return now_ns - a->killed_ns > DEATH_NS ? AFTER_STUCK : AFTER_WAIT;
+
+  /* Memory "moves" when a quarter of what the victim was known to hold is back; never asked to be more than the reserve,
+     because its known use may be wrong. */
+  uint64_t move = a->use_bytes / 4;
+  if (move > reserve_bytes)
+    move = reserve_bytes;
+  if (move < RETURN_MIN_BYTES)
+    move = RETURN_MIN_BYTES;
+  if (available_bytes >= a->lowest_bytes && available_bytes - a->lowest_bytes >= move)
+    return AFTER_RETURNED;
+
+  if (a->shrunk_ns != 0)
+    return now_ns - a->shrunk_ns > SHRINK_NS ? AFTER_NOTHING : AFTER_WAIT;
+  if (now_ns - a->empty_ns <= RETURN_NS)
+    return AFTER_WAIT;
+  /* Where the reserve is whole again there is nothing to shrink for. */
+  return available_bytes >= reserve_bytes ? AFTER_RETURNED : AFTER_SHRINK;
+}

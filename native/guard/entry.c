@@ -1,0 +1,275 @@
+#include "guard/entry.h"
+
+#include "common/cleanup.h"
+#include "guard/proc_file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+/* A process that started this much before the container's init was not started in it (ticks of 1/100 s: runc's own steps
+   come within milliseconds). */
+enum { OLDER_TICKS = 100 };
+
+const char *
+kill_by_text (enum kill_by kill_by)
+{
+  switch (kill_by)
+    {
+    case KILL_BY_CGROUP_KILL:
+      return "cgroup.kill";
+    case KILL_BY_FREEZER:
+      return "freezer";
+    case KILL_BY_PROCESS_GROUP:
+      return "process-group";
+    case KILL_BY_INIT:
+      return "init";
+    case KILL_BY_NOTHING:
+      break;
+    }
+  return "nothing";
+}
+
+/* --- whose cgroup is it -------------------------------------------------------------------------------------------- */
+
+struct stranger_search {
+  const struct entry_place *place;
+  uint64_t oldest_start;
+  pid_t stranger;
+};
+
+static int
+stranger_check (pid_t pid, void *data)
+{
+  struct stranger_search *search = data;
+  char stat[1024];
+
+  if (proc_file_of_pid (search->place->proc_dir, pid, "stat", stat, sizeof stat) <= 0)
+    return 0;
+  uint64_t start = proc_stat_field (stat, 22);
+  if (pid == getpid () || pid == 1 || (search->oldest_start > 0 && start < search->oldest_start))
+    search->stranger = pid;
+  return search->stranger != 0;
+}
+
+/* The guard's own place in the hierarchy must not lie inside what it kills: cgroup.kill takes the descendants too. */
+static bool
+holds_guard (const char *path, bool v2, const struct entry_place *place)
+{
+  char text[4096];
+  size_t root_length = strlen (place->cgroup_root);
+
+  if (strncmp (path, place->cgroup_root, root_length) != 0 || path[root_length] != '/')
+    return false;
+  const char *in_hierarchy = path + root_length;
+  if (!v2 || strncmp (in_hierarchy, "/unified/", 9) == 0)
+    in_hierarchy = strchr (in_hierarchy + 1, '/');
+  if (in_hierarchy == NULL || proc_file_of_pid (place->proc_dir, getpid (), "cgroup", text, sizeof text) <= 0)
+    return false;
+  size_t length = strlen (in_hierarchy);
+  for (char *line = text, *next; line != NULL && *line != '\0'; line = next)
+    {
+      next = strchr (line, '\n');
+      if (next != NULL)
+        *next++ = '\0';
+      const char *own = strchr (line, ':');
+      own = own != NULL ? strchr (own + 1, ':') : NULL;
+      if (own != NULL && (strncmp (line, "0::", 3) == 0) == v2 && strncmp (own + 1, in_hierarchy, length) == 0
+          && (own[1 + length] == '/' || own[1 + length] == '\0'))
+        return true;
+    }
+  return false;
+}
+
+/* Opens a cgroup's directory if it is one that may be killed: of the right file system, not a root, without the guard and
+   without processes older than the container. Returns -1 with a sentence in `note`. */
+static int
+cgroup_open (const char *path, bool v2, const struct spark_container *container, const struct entry_place *place,
+             struct spark_error *note)
+{
+  struct statfs fs;
+  struct stat status;
+  cleanup_close int directory = open (path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+  if (directory < 0)
+    return spark_fail (note, errno, "cannot open the cgroup %s of container %s", path, container->id);
+  if (fstatfs (directory, &fs) != 0 || (uint64_t) fs.f_type != (v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC))
+    return spark_fail (note, 0, "%s, given as a cgroup of container %s, is not in a cgroup v%d file system", path,
+                       container->id, v2 ? 2 : 1);
+  /* Only a v1 root has release_agent, only a v2 root has no cgroup.events. */
+  bool root = v2 ? fstatat (directory, "cgroup.events", &status, 0) != 0
+                 : fstatat (directory, "release_agent", &status, 0) == 0;
+  if (root || holds_guard (path, v2, place))
+    return spark_fail (note, 0, "the cgroup %s of container %s holds the whole host or this guard: it is left alone", path,
+                       container->id);
+
+  cleanup_close int procs = openat (directory, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+  struct stranger_search search = { place, 0, 0 };
+  search.oldest_start = container->pid_start > OLDER_TICKS ? container->pid_start - OLDER_TICKS : 0;
+  if (procs < 0 || proc_file_each_pid (procs, stranger_check, &search) < 0)
+    return spark_fail (note, errno, "cannot read the processes of cgroup %s of container %s", path, container->id);
+  if (search.stranger != 0)
+    return spark_fail (note, 0, "the cgroup %s of container %s also holds process %d, which is older: it is left alone", path,
+                       container->id, (int) search.stranger);
+  int result = directory;
+  directory = -1;
+  return result;
+}
+
+/* --- opening ------------------------------------------------------------------------------------------------------- */
+
+static int
+cgroup_file (int directory, const char *name, int flags)
+{
+  return openat (directory, name, flags | O_CLOEXEC | O_NOFOLLOW);
+}
+
+static void
+open_cgroups (struct entry *e, const struct spark_container *c, const struct entry_place *place, struct spark_error *note)
+{
+  cleanup_close int v2 = c->cgroup_v2[0] != '\0' ? cgroup_open (c->cgroup_v2, true, c, place, note) : -1;
+  cleanup_close int memory = c->cgroup_memory[0] != '\0' ? cgroup_open (c->cgroup_memory, false, c, place, note) : -1;
+  cleanup_close int freezer = c->cgroup_freezer[0] != '\0' ? cgroup_open (c->cgroup_freezer, false, c, place, note) : -1;
+
+  if (v2 >= 0)
+    {
+      e->events_fd = cgroup_file (v2, "cgroup.events", O_RDONLY);
+      e->procs_fd = cgroup_file (v2, "cgroup.procs", O_RDONLY);
+      e->kill_fd = cgroup_file (v2, "cgroup.kill", O_WRONLY);
+      if (e->kill_fd >= 0)
+        e->kill_by = KILL_BY_CGROUP_KILL;
+      e->stat_fd = cgroup_file (v2, "memory.stat", O_RDONLY);
+      e->stat_is_v2 = e->stat_fd >= 0;
+    }
+  if (e->kill_by == KILL_BY_NOTHING && freezer >= 0)
+    {
+      if (e->procs_fd >= 0)
+        close (e->procs_fd);
+      e->procs_fd = cgroup_file (freezer, "cgroup.procs", O_RDONLY);
+      e->freezer_fd = cgroup_file (freezer, "freezer.state", O_RDWR);
+      if (e->procs_fd >= 0 && e->freezer_fd >= 0)
+        e->kill_by = KILL_BY_FREEZER;
+    }
+  if (e->stat_fd < 0 && memory >= 0)
+    e->stat_fd = cgroup_file (memory, "memory.stat", O_RDONLY);
+  int listing = v2 >= 0 ? v2 : memory >= 0 ? memory : freezer;
+  if (listing >= 0)
+    e->usage_procs_fd = cgroup_file (listing, "cgroup.procs", O_RDONLY);
+}
+
+/* A pidfd of the container's init, only if it is still the process that was registered. */
+static int
+open_init (const struct spark_container *c, const struct entry_place *place)
+{
+  char stat[1024];
+
+  if (c->pid <= 0)
+    return -1;
+  cleanup_close int fd = (int) syscall (SYS_pidfd_open, c->pid, 0);
+  if (fd < 0 || proc_file_of_pid (place->proc_dir, c->pid, "stat", stat, sizeof stat) <= 0
+      || proc_stat_field (stat, 22) != c->pid_start)
+    return -1;
+  int result = fd;
+  fd = -1;
+  return result;
+}
+
+/* True for the first process of a pid namespace below ours: killing it alone ends all of the container. */
+static bool
+is_namespace_init (pid_t pid, const struct entry_place *place)
+{
+  char status[4096];
+
+  if (proc_file_of_pid (place->proc_dir, pid, "status", status, sizeof status) <= 0)
+    return false;
+  char *line = strstr (status, "\nNSpid:");
+  if (line == NULL)
+    return false;
+  char *end = strchr (line + 1, '\n');
+  if (end != NULL)
+    *end = '\0';
+  char *last = strrchr (line + 1, '\t');
+  return last != NULL && strcmp (last, "\t1") == 0 && last != strchr (line + 1, '\t');
+}
+
+int
+entry_open (struct entry *e, const struct spark_container *c, const struct entry_place *place, struct spark_error *note)
+{
+  *e = (struct entry){ .used = true, .pid = c->pid, .pid_start = c->pid_start, .budget_bytes = c->budget_bytes,
+                       .reserve_bytes = c->reserve_bytes, .created_ns = c->created_ns, .priority = c->priority,
+                       .pid_fd = -1, .kill_fd = -1, .events_fd = -1, .procs_fd = -1, .freezer_fd = -1, .stat_fd = -1,
+                       .usage_procs_fd = -1, .ledger_fd = -1 };
+  memcpy (e->id, c->id, sizeof e->id);
+  memcpy (e->name, c->name, sizeof e->name);
+  memcpy (e->request, c->request, sizeof e->request);
+  memcpy (e->engine, c->engine, sizeof e->engine);
+  note->text[0] = '\0';
+
+  e->pid_fd = open_init (c, place);
+  open_cgroups (e, c, place, note);
+  if (e->kill_by == KILL_BY_NOTHING && e->pid_fd >= 0)
+    {
+      if (c->pgid > 1 && c->pgid != getpgrp () && place->allow_process_groups)
+        {
+          e->pgid = c->pgid;
+          e->kill_by = KILL_BY_PROCESS_GROUP;
+        }
+      else if (is_namespace_init (c->pid, place))
+        e->kill_by = KILL_BY_INIT;
+    }
+  if (c->ledger[0] != '\0')
+    e->ledger_fd = open (c->ledger, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (!entry_alive (e))
+    {
+      entry_close (e);
+      return note->text[0] != '\0' ? -1 : spark_fail (note, 0, "container %s is registered but no process of it lives", c->id);
+    }
+  if (e->kill_by == KILL_BY_NOTHING && c->pgid > 1)
+    spark_fail (note, 0, "container %s can be watched but not killed: it is only a process group, and killing those was not allowed", c->id);
+  return 0;
+}
+
+void
+entry_close (struct entry *e)
+{
+  int fds[] = { e->pid_fd, e->kill_fd, e->events_fd, e->procs_fd, e->freezer_fd, e->stat_fd, e->usage_procs_fd, e->ledger_fd };
+
+  for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+    if (fds[i] >= 0)
+      close (fds[i]);
+  e->used = false;
+}
+
+/* --- life ---------------------------------------------------------------------------------------------------------- */
+
+static bool
+cgroup_populated (const struct entry *e)
+{
+  char text[256];
+
+  if (e->events_fd >= 0)
+    return proc_file_read (e->events_fd, text, sizeof text, 0) > 0 && strstr (text, "populated 1") != NULL;
+  int procs = e->procs_fd >= 0 ? e->procs_fd : e->usage_procs_fd;
+  return procs >= 0 && proc_file_read (procs, text, sizeof text, 0) > 0;
+}
+
+bool
+entry_alive (const struct entry *e)
+{
+  struct pollfd pidfd = { .fd = e->pid_fd, .events = POLLIN };
+
+  if (e->pid_fd >= 0 && poll (&pidfd, 1, 0) == 0)
+    return true;
+  return cgroup_populated (e);
+}
+
+uint64_t
+entry_use_bytes (const struct entry *e)
+{
+  return e->cgroup_bytes + e->driver_bytes;
+}

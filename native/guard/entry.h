@@ -1,0 +1,68 @@
+/* One registered container with everything open that is needed to judge and to kill it. */
+#ifndef SPARK_GUARD_ENTRY_H
+#define SPARK_GUARD_ENTRY_H
+
+#include "common/registry.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Ways to kill, best first. */
+enum kill_by {
+  KILL_BY_NOTHING,
+  KILL_BY_CGROUP_KILL,   /* cgroup v2, Linux 5.14: one write, atomic, all descendants */
+  KILL_BY_FREEZER,       /* cgroup v1: freeze, SIGKILL each, thaw, until empty */
+  KILL_BY_PROCESS_GROUP, /* only where processes are all there is, and only when allowed */
+  KILL_BY_INIT,          /* the first process of a pid namespace: the kernel takes the rest with it */
+};
+
+/* What the guard's environment is: roots that the outside may set, and what is permitted. */
+struct entry_place {
+  const char *proc_dir;    /* "/proc" */
+  const char *cgroup_root; /* "/sys/fs/cgroup" */
+  bool allow_process_groups;
+};
+
+struct entry {
+  bool used;
+  bool dying;         /* killed just now: its death is being waited for */
+  bool spent;         /* killed, and would not die: no second try */
+  bool reserve_armed; /* its reserve counts only once the host has had that much available */
+  char id[SPARK_ID_MAX + 1];
+  char name[SPARK_ID_MAX + 1];
+  char request[64];
+  char engine[16];
+  pid_t pid, pgid;
+  uint64_t pid_start, budget_bytes, reserve_bytes, created_ns;
+  int priority;
+  enum kill_by kill_by;
+  /* -1 where there is none */
+  int pid_fd;          /* pidfd of its init */
+  int kill_fd;         /* cgroup.kill */
+  int events_fd;       /* v2 cgroup.events */
+  int procs_fd;        /* cgroup.procs of the hierarchy it is killed by */
+  int freezer_fd;      /* v1 freezer.state */
+  int stat_fd;         /* memory.stat, v1 or v2 */
+  int usage_procs_fd;  /* cgroup.procs to find its huge pages by */
+  int ledger_fd;
+  bool stat_is_v2;
+  /* last known use */
+  uint64_t cgroup_bytes, driver_bytes, ledger_bytes, calm_use_bytes;
+};
+
+/* Opens everything. Returns 0, also where something is missing (`note` then says so in one sentence, else it is empty), or
+   -1 where the container is gone already or nothing in it can be trusted. Allocates nothing. */
+int entry_open (struct entry *entry, const struct spark_container *container, const struct entry_place *place,
+                struct spark_error *note);
+
+void entry_close (struct entry *entry);
+
+/* True while its init or a process of its cgroup lives. A process that merely has the same number does not count. */
+bool entry_alive (const struct entry *entry);
+
+uint64_t entry_use_bytes (const struct entry *entry);
+
+/* "cgroup.kill", "freezer", … */
+const char *kill_by_text (enum kill_by kill_by);
+
+#endif

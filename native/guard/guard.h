@@ -1,0 +1,74 @@
+/* The guard as a whole: everything it holds, made at start, nothing added later. */
+#ifndef SPARK_GUARD_GUARD_H
+#define SPARK_GUARD_GUARD_H
+
+#include "common/error.h"
+#include "common/meminfo.h"
+#include "guard/decide.h"
+#include "guard/options.h"
+#include "guard/realtime.h"
+#include "guard/report.h"
+#include "guard/samples.h"
+#include "guard/scribe.h"
+#include "guard/table.h"
+
+/* How things were when memory was last plentiful: what a loss is measured against. */
+struct calm {
+  uint64_t available_bytes, hidden_bytes, ledger_bytes;
+};
+
+struct guard {
+  struct guard_options options;
+  struct table table;
+  struct samples samples;
+  struct scribe scribe;
+  struct calm calm;
+  struct realtime realtime;
+  enum kill_by kill_by;
+  int run_fd, lock_fd, meminfo_fd, state_fd, signal_fd, events_fd, tombstones_fd, drop_caches_fd;
+  uint64_t started_ns;
+  uint64_t reserve_bytes; /* in force: the host's, or a container's larger one */
+  struct spark_meminfo memory; /* last reading */
+  bool soft, stop;
+  /* the kill in progress */
+  struct entry *victim;
+  struct aftermath aftermath;
+  struct kill_record record;
+  uint64_t last_blow_ns;
+  /* once per episode */
+  bool foreign_told, meminfo_told;
+  uint64_t judge_after_ns;
+  uint64_t refreshed_ns, calm_ns, housekept_ns;
+  uint64_t lost_told;
+};
+
+/* Opens everything, proves that it can kill, takes the lock, writes guard.state, says so. Returns 0, or -1 with a sentence;
+   after -1 only the end of the process is left. `guard` is large: static, never on the stack. */
+int guard_start (struct guard *guard, const struct guard_options *options, struct spark_error *error);
+
+/* One round: take in news, read memory, judge, act. Returns how long to sleep at most, in nanoseconds. Allocates nothing. */
+uint64_t guard_step (struct guard *guard);
+
+/* Rounds until SIGTERM or SIGINT. */
+void guard_watch (struct guard *guard);
+
+/* Says that it ends, and gives everything back. */
+void guard_stop (struct guard *guard);
+
+/* --- between the guard's files ------------------------------------------------------------------------------------- */
+
+/* strike.c: chooses and kills, for a verdict that calls for it. */
+void guard_strike (struct guard *guard, const struct judgement *judgement, uint64_t now_ns);
+/* strike.c: goes on with the kill in progress. */
+void guard_follow (struct guard *guard, uint64_t now_ns);
+/* strike.c: takes stock while memory is plentiful. */
+void guard_take_stock (struct guard *guard, uint64_t now_ns);
+
+/* state.c */
+int guard_state_write (struct guard *guard, struct spark_error *error);
+void guard_state_soft (struct guard *guard);
+
+/* notify.c: tells a service manager, where NOTIFY_SOCKET names one. */
+void guard_notify (const char *text);
+
+#endif

@@ -1,0 +1,93 @@
+#include "guard/kill.h"
+
+#include "common/cleanup.h"
+#include "guard/proc_file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+/* Unix98 terminals, what a container's /dev/pts/N is. */
+enum { PTY_MAJOR_FIRST = 136, PTY_MAJOR_LAST = 143 };
+
+static int
+write_word (int fd, const char *word)
+{
+  ssize_t length = (ssize_t) strlen (word);
+
+  return pwrite (fd, word, (size_t) length, 0) == length ? 0 : -1;
+}
+
+static int
+kill_pid (pid_t pid, void *data)
+{
+  (void) data;
+  kill (pid, SIGKILL);
+  return 0;
+}
+
+static int
+kill_frozen (const struct entry *e)
+{
+  /* Frozen, none of them can fork between the list and the signal, and no number can be given to another process.
+     Thawed at once: only a thawed task can die. */
+  int frozen = write_word (e->freezer_fd, "FROZEN");
+  int count = proc_file_each_pid (e->procs_fd, kill_pid, NULL);
+  int thawed = write_word (e->freezer_fd, "THAWED");
+  return count < 0 ? -1 : frozen | thawed;
+}
+
+int
+kill_entry (const struct entry *e)
+{
+  switch (e->kill_by)
+    {
+    case KILL_BY_CGROUP_KILL:
+      return write_word (e->kill_fd, "1");
+    case KILL_BY_FREEZER:
+      return kill_frozen (e);
+    case KILL_BY_PROCESS_GROUP:
+      /* While its leader lives the group cannot be another one. */
+      if (entry_alive (e) && kill (-e->pgid, SIGKILL) == 0)
+        return 0;
+      break;
+    case KILL_BY_INIT:
+      return (int) syscall (SYS_pidfd_send_signal, e->pid_fd, SIGKILL, NULL, 0);
+    case KILL_BY_NOTHING:
+      break;
+    }
+  errno = ESRCH;
+  return -1;
+}
+
+bool
+kill_empty (const struct entry *e)
+{
+  return !entry_alive (e);
+}
+
+int
+kill_open_stderr (const struct entry *e, const struct entry_place *place, bool regular_files)
+{
+  char path[320];
+  struct stat link, file;
+
+  if (e->pid_fd < 0 || !entry_alive (e))
+    return -1;
+  snprintf (path, sizeof path, "%s/%d/fd/2", place->proc_dir, (int) e->pid);
+  /* The link's own mode tells how the container has it open. What it may only read we do not write into, and what is no
+     stream (a disk, a watchdog, a file of some network) we do not even open. */
+  cleanup_close int held = open (path, O_PATH | O_CLOEXEC);
+  if (held < 0 || lstat (path, &link) != 0 || (link.st_mode & S_IWUSR) == 0 || fstat (held, &file) != 0)
+    return -1;
+  bool terminal
+    = S_ISCHR (file.st_mode) && major (file.st_rdev) >= PTY_MAJOR_FIRST && major (file.st_rdev) <= PTY_MAJOR_LAST;
+  if (!S_ISFIFO (file.st_mode) && !terminal && !(regular_files && S_ISREG (file.st_mode)))
+    return -1;
+  snprintf (path, sizeof path, "%s/self/fd/%d", place->proc_dir, held);
+  return open (path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC);
+}

@@ -1,0 +1,18 @@
+/* Ending one container. */
+#ifndef SPARK_GUARD_KILL_H
+#define SPARK_GUARD_KILL_H
+
+#include "guard/entry.h"
+
+/* Sends the kill and returns at once: 0 if it was accepted, -1 with errno. To be repeated until `kill_empty`: the freezer way
+   needs several rounds, and a repeated cgroup.kill does no harm. */
+int kill_entry (const struct entry *entry);
+
+/* True when no process of the container is left. */
+bool kill_empty (const struct entry *entry);
+
+/* Opens the container's stderr for one line without ever waiting: a pipe or a terminal that its init has open for writing.
+   (`regular_files` allows those too, for rehearsals, where stderr is a log file.) -1 where there is none. */
+int kill_open_stderr (const struct entry *entry, const struct entry_place *place, bool regular_files);
+
+#endif

@@ -1,0 +1,125 @@
+#include "guard/options.h"
+
+#include <limits.h>
+#include <string.h>
+
+const char guard_usage[]
+  = "spark-guard: kills the container that takes the host's memory, before the host dies of it.\n"
+    "\n"
+    "  --run-dir DIR           registry, lock and state, usually /run/spark-run\n"
+    "  --log-dir DIR           event log, usually /var/log/spark-run\n"
+    "  --reserve-bytes N       MemAvailable that the host always keeps\n"
+    "  --withhold-bytes N      act as if N bytes of this machine did not exist (default 0)\n"
+    "  --allow-process-groups  also kill registered process groups: rehearsals without an engine\n"
+    "  --ready-fd N            write a newline there when watching\n"
+    "  --meminfo FILE          default /proc/meminfo\n"
+    "  --drop-caches FILE      default /proc/sys/vm/drop_caches\n"
+    "  --proc-dir DIR          default /proc\n"
+    "  --cgroup-root DIR       default /sys/fs/cgroup\n"
+    "\n"
+    "It logs to stderr and ends on SIGTERM. What it writes where: docs/formats.md, section 8.\n";
+
+static int
+parse_number (const char *name, const char *text, uint64_t most, uint64_t *value, struct spark_error *error)
+{
+  uint64_t number = 0;
+  bool digits = *text != '\0';
+
+  for (const char *at = text; digits && *at != '\0'; at++)
+    digits = *at >= '0' && *at <= '9' && !__builtin_mul_overflow (number, (uint64_t) 10, &number)
+             && !__builtin_add_overflow (number, (uint64_t) (*at - '0'), &number);
+  if (!digits || number > most)
+    return spark_fail (error, 0, "%s got \"%.64s\": give a whole number from 0 to %llu, digits only", name, text,
+                       (unsigned long long) most);
+  *value = number;
+  return 0;
+}
+
+static int
+parse_one (const char *name, const char *value, struct guard_options *o, struct spark_error *error)
+{
+  const struct {
+    const char *name;
+    const char **target;
+  } paths[] = { { "--run-dir", &o->run_dir },         { "--log-dir", &o->log_dir },   { "--meminfo", &o->meminfo },
+                { "--drop-caches", &o->drop_caches }, { "--proc-dir", &o->proc_dir }, { "--cgroup-root", &o->cgroup_root } };
+  uint64_t number;
+
+  for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+    if (strcmp (name, paths[i].name) == 0)
+      {
+        /* Paths get names appended; much shorter than PATH_MAX so that these always fit. */
+        if (value[0] == '\0' || strlen (value) > 255)
+          return spark_fail (error, 0, "%s got a path of %zu bytes: give one of 1 to 255", name, strlen (value));
+        *paths[i].target = value;
+        return 0;
+      }
+  if (strcmp (name, "--reserve-bytes") == 0)
+    return parse_number (name, value, UINT64_MAX >> 11, &o->reserve_bytes, error);
+  if (strcmp (name, "--withhold-bytes") == 0)
+    return parse_number (name, value, UINT64_MAX >> 11, &o->withhold_bytes, error);
+  if (parse_number (name, value, INT_MAX, &number, error) != 0)
+    return -1;
+  o->ready_fd = (int) number;
+  return 0;
+}
+
+static bool
+takes_value (const char *name)
+{
+  static const char *const names[] = { "--run-dir",  "--log-dir",     "--reserve-bytes", "--withhold-bytes", "--ready-fd",
+                                       "--meminfo",  "--drop-caches", "--proc-dir",      "--cgroup-root" };
+
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    if (strcmp (name, names[i]) == 0)
+      return true;
+  return false;
+}
+
+int
+guard_options_parse (int argc, char **argv, struct guard_options *o, struct spark_error *error)
+{
+  *o = (struct guard_options){ .meminfo = NULL, .proc_dir = "/proc", .cgroup_root = "/sys/fs/cgroup",
+                               .drop_caches = "/proc/sys/vm/drop_caches", .ready_fd = -1 };
+  bool reserve_given = false;
+
+  for (int i = 1; i < argc; i++)
+    {
+      char name[32];
+      const char *value = strchr (argv[i], '=');
+      size_t length = value != NULL ? (size_t) (value - argv[i]) : strlen (argv[i]);
+
+      if (length < sizeof name)
+        memcpy (name, argv[i], length);
+      name[length < sizeof name ? length : 0] = '\0';
+      if (strcmp (argv[i], "--help") == 0 || strcmp (argv[i], "-h") == 0)
+        {
+          o->help = true;
+          return 0;
+        }
+      if (strcmp (argv[i], "--allow-process-groups") == 0)
+        {
+          o->allow_process_groups = true;
+          continue;
+        }
+      if (!takes_value (name))
+        return spark_fail (error, 0, "\"%.64s\" is not an option of spark-guard: see spark-guard --help", argv[i]);
+      if (value != NULL)
+        value++;
+      else if (i + 1 < argc)
+        value = argv[++i];
+      else
+        return spark_fail (error, 0, "%s needs a value: see spark-guard --help", name);
+      if (parse_one (name, value, o, error) != 0)
+        return -1;
+      reserve_given |= strcmp (name, "--reserve-bytes") == 0;
+    }
+  if (o->run_dir == NULL || o->log_dir == NULL || !reserve_given)
+    return spark_fail (error, 0, "%s is missing: give it, as in spark-guard --run-dir /run/spark-run --log-dir /var/log/spark-run --reserve-bytes 8589934592",
+                       o->run_dir == NULL ? "--run-dir" : o->log_dir == NULL ? "--log-dir" : "--reserve-bytes");
+  if (o->reserve_bytes == 0)
+    return spark_fail (error, 0, "--reserve-bytes is 0: a guard without a reserve would never act, give at least 1");
+  if (o->meminfo == NULL)
+    o->meminfo = "/proc/meminfo";
+  return 0;
+}

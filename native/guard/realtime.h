@@ -1,0 +1,16 @@
+/* What keeps the guard running while the host is out of memory. */
+#ifndef SPARK_GUARD_REALTIME_H
+#define SPARK_GUARD_REALTIME_H
+
+#include <stdbool.h>
+
+struct realtime {
+  bool scheduled;   /* SCHED_FIFO */
+  bool locked;      /* mlockall */
+  bool unkillable;  /* oom_score_adj -1000 */
+};
+
+/* Takes what is allowed. For each that is not, calls `warn` with one sentence: what is missing and what it means. */
+struct realtime realtime_enter (const char *proc_dir, void (*warn) (const char *sentence));
+
+#endif

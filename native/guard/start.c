@@ -1,0 +1,230 @@
+/* Everything that can fail or allocate, before the first round; and the end. */
+#include "guard/guard.h"
+
+#include "common/cleanup.h"
+#include "common/size.h"
+#include "guard/clock.h"
+#include "guard/selftest.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+
+/* Whoever only asks whether a guard lives holds the lock for microseconds; a guard holds it on. */
+enum { LOCK_TRIES = 20, LOCK_RETRY_MS = 10, SIZE_TEXT = 24 };
+
+static void
+say (const char *sentence)
+{
+  char line[1200];
+  int length = snprintf (line, sizeof line, "spark-guard: %s\n", sentence);
+
+  if (write (STDERR_FILENO, line, (size_t) length) < 0)
+    return; /* nobody listens: no reason not to guard */
+}
+
+/* Opens a directory, making it and its parents where they are missing. */
+static int
+open_directory (const char *path, struct spark_error *error)
+{
+  char partial[256];
+
+  for (size_t at = 1; at <= strlen (path); at++)
+    if (path[at] == '/' || path[at] == '\0')
+      {
+        memcpy (partial, path, at);
+        partial[at] = '\0';
+        mkdir (partial, 0755);
+      }
+  int fd = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0)
+    return spark_fail (error, errno, "cannot open the directory %s: create it, or name another one", path);
+  return fd;
+}
+
+static int
+take_lock (struct guard *g, struct spark_error *error)
+{
+  g->lock_fd = openat (g->run_fd, "guard.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+  if (g->lock_fd < 0)
+    return spark_fail (error, errno, "cannot open %s/guard.lock", g->options.run_dir);
+  for (int tries = 0; flock (g->lock_fd, LOCK_EX | LOCK_NB) != 0; tries++)
+    {
+      if (errno != EWOULDBLOCK)
+        return spark_fail (error, errno, "cannot lock %s/guard.lock", g->options.run_dir);
+      if (tries == LOCK_TRIES)
+        return spark_fail (error, 0, "another guard already watches %s: end it first, or use another --run-dir", g->options.run_dir);
+      poll (NULL, 0, LOCK_RETRY_MS);
+    }
+  return 0;
+}
+
+static int
+open_files (struct guard *g, struct spark_error *error)
+{
+  const struct guard_options *o = &g->options;
+
+  g->run_fd = open_directory (o->run_dir, error);
+  if (g->run_fd < 0)
+    return -1;
+  cleanup_close int log_fd = open_directory (o->log_dir, error);
+  if (log_fd < 0 || take_lock (g, error) != 0)
+    return -1;
+  g->events_fd = openat (log_fd, "events.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+  if (g->events_fd < 0)
+    return spark_fail (error, errno, "cannot open %s/events.jsonl", o->log_dir);
+  if (mkdirat (g->run_fd, "tombstones", 0755) != 0 && errno != EEXIST)
+    return spark_fail (error, errno, "cannot make %s/tombstones", o->run_dir);
+  g->tombstones_fd = openat (g->run_fd, "tombstones", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (g->tombstones_fd < 0)
+    return spark_fail (error, errno, "cannot open %s/tombstones", o->run_dir);
+  g->meminfo_fd = open (o->meminfo, O_RDONLY | O_CLOEXEC);
+  if (g->meminfo_fd < 0 || spark_meminfo_read (g->meminfo_fd, o->withhold_bytes, &g->memory) != 0)
+    return spark_fail (error, errno, "cannot read MemTotal and MemAvailable from %s", o->meminfo);
+  g->drop_caches_fd = open (o->drop_caches, O_WRONLY | O_CLOEXEC);
+  return 0;
+}
+
+static int
+check_reserve (const struct guard *g, struct spark_error *error)
+{
+  char reserve[SIZE_TEXT], total[SIZE_TEXT];
+
+  if (g->options.reserve_bytes < g->memory.total_bytes)
+    return 0;
+  return spark_fail (error, 0, "the reserve of %s is not less than the %s of memory of this machine%s: give a smaller --reserve-bytes",
+                     spark_size_format (g->options.reserve_bytes, reserve, sizeof reserve),
+                     spark_size_format (g->memory.total_bytes, total, sizeof total),
+                     g->options.withhold_bytes > 0 ? " (after --withhold-bytes)" : "");
+}
+
+static int
+open_signals (struct guard *g, struct spark_error *error)
+{
+  sigset_t ends;
+
+  signal (SIGPIPE, SIG_IGN);
+  signal (SIGHUP, SIG_IGN); /* closing the terminal it was started from does not end a guard */
+  sigemptyset (&ends);
+  sigaddset (&ends, SIGTERM);
+  sigaddset (&ends, SIGINT);
+  if (sigprocmask (SIG_BLOCK, &ends, NULL) != 0)
+    return spark_fail (error, errno, "cannot block signals");
+  g->signal_fd = signalfd (-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
+  return g->signal_fd < 0 ? spark_fail (error, errno, "cannot receive signals") : 0;
+}
+
+static void
+raise_file_limit (void)
+{
+  struct rlimit files;
+
+  /* Eight files for each container. */
+  if (getrlimit (RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < 4096)
+    {
+      files.rlim_cur = files.rlim_max < 4096 ? files.rlim_max : 4096;
+      setrlimit (RLIMIT_NOFILE, &files);
+    }
+}
+
+static void
+hear_table (enum table_news news, const struct entry *entry, const char *sentence, void *data)
+{
+  struct guard *g = data;
+
+  if (news == TABLE_WARNING)
+    report_sentence (&g->scribe, "warning", entry != NULL ? entry->id : NULL, sentence);
+  else
+    report_container (&g->scribe, news == TABLE_REGISTERED ? "register" : "unregister", entry);
+}
+
+static unsigned
+containers (const struct guard *g)
+{
+  unsigned count = 0;
+
+  for (unsigned i = 0; i < g->table.count; i++)
+    count += g->table.entries[i].used;
+  return count;
+}
+
+static void
+say_start (const struct guard *g)
+{
+  char total[SIZE_TEXT], reserve[SIZE_TEXT], sentence[256];
+
+  snprintf (sentence, sizeof sentence, "watching %s of memory, of which %s always stay available; %u container%s registered",
+            spark_size_format (g->memory.total_bytes, total, sizeof total),
+            spark_size_format (g->options.reserve_bytes, reserve, sizeof reserve), containers (g),
+            containers (g) == 1 ? "" : "s");
+  say (sentence);
+  snprintf (sentence, sizeof sentence, "kills by %s%s%s", kill_by_text (g->kill_by),
+            g->realtime.scheduled ? ", runs with real-time priority" : "", g->realtime.locked ? ", is locked in memory" : "");
+  say (sentence);
+}
+
+int
+guard_start (struct guard *g, const struct guard_options *options, struct spark_error *error)
+{
+  memset (g, 0, sizeof *g);
+  g->options = *options;
+  g->run_fd = g->lock_fd = g->meminfo_fd = g->state_fd = g->signal_fd = -1;
+  g->events_fd = g->tombstones_fd = g->drop_caches_fd = g->scribe.socket_fd = -1;
+  g->started_ns = clock_boot_ns ();
+  g->reserve_bytes = options->reserve_bytes;
+  struct entry_place place = { options->proc_dir, options->cgroup_root, options->allow_process_groups };
+
+  raise_file_limit ();
+  if (open_files (g, error) != 0 || check_reserve (g, error) != 0)
+    return -1;
+  g->kill_by = selftest_run (&place, error);
+  if (g->kill_by == KILL_BY_NOTHING || open_signals (g, error) != 0
+      || scribe_start (&g->scribe, g->events_fd, g->tombstones_fd, g->drop_caches_fd, error) != 0)
+    return -1;
+  report_start (&g->scribe, g->memory.total_bytes, g->memory.available_bytes, options->reserve_bytes, options->withhold_bytes,
+                kill_by_text (g->kill_by));
+  const struct table_listener listener = { hear_table, g };
+  if (table_open (&g->table, g->run_fd, &place, &listener, error) != 0)
+    return -1;
+
+  g->realtime = realtime_enter (options->proc_dir, say);
+  /* Until memory has once been seen plentiful, all of its use counts as a loss. */
+  g->calm.available_bytes = g->memory.total_bytes;
+  g->soft = decide_soft (false, g->memory.available_bytes, g->reserve_bytes);
+  if (!g->soft)
+    guard_take_stock (g, clock_boot_ns ());
+  if (guard_state_write (g, error) != 0)
+    return -1;
+  say_start (g);
+  guard_notify ("READY=1\nSTATUS=watching");
+  if (options->ready_fd >= 0)
+    {
+      if (write (options->ready_fd, "\n", 1) != 1)
+        say ("nobody reads --ready-fd");
+      close (options->ready_fd);
+    }
+  return 0;
+}
+
+void
+guard_stop (struct guard *g)
+{
+  guard_notify ("STOPPING=1");
+  report_sentence (&g->scribe, "stop", NULL, "the guard ends: until another one starts, nothing keeps the reserve");
+  scribe_stop (&g->scribe);
+  unlinkat (g->run_fd, "guard.state", 0);
+  for (unsigned i = 0; i < g->table.count; i++)
+    if (g->table.entries[i].used)
+      entry_close (&g->table.entries[i]);
+  int fds[] = { g->table.registry_fd, g->table.ledgers_fd, g->table.admission_fd, g->table.inotify_fd, g->meminfo_fd, g->state_fd,
+                g->signal_fd, g->events_fd, g->tombstones_fd, g->drop_caches_fd, g->lock_fd, g->run_fd };
+  for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+    if (fds[i] >= 0)
+      close (fds[i]);
+}

@@ -1,0 +1,211 @@
+/* From a verdict to a dead container: who, the kill, the words, and the wait for its memory. */
+#include "guard/guard.h"
+
+#include "common/cleanup.h"
+#include "common/size.h"
+#include "guard/clock.h"
+#include "guard/kill.h"
+#include "guard/usage.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* The choice may take this long; whoever could not be read in it is judged by its last known use. */
+#define CHOICE_NS (3 * NS_PER_MS)
+/* After a verdict without a victim, and between two blows at one that does not die. */
+#define JUDGE_AGAIN_NS (100 * NS_PER_MS)
+#define BLOW_AGAIN_NS (5 * NS_PER_MS)
+
+enum { SIZE_TEXT = 24 };
+
+static bool
+huge_pages_in_use (const struct guard *g)
+{
+  return g->memory.huge_total > g->memory.huge_free;
+}
+
+static uint64_t
+ledger_sum (const struct guard *g)
+{
+  uint64_t sum = 0;
+
+  for (unsigned i = 0; i < g->table.count; i++)
+    if (g->table.entries[i].used)
+      sum += g->table.entries[i].ledger_bytes;
+  return sum;
+}
+
+static uint64_t
+above (uint64_t a, uint64_t b)
+{
+  return a > b ? a - b : 0;
+}
+
+void
+guard_take_stock (struct guard *g, uint64_t now_ns)
+{
+  usage_refresh (g->table.entries, g->table.count, g->options.proc_dir, huge_pages_in_use (g), 0);
+  for (unsigned i = 0; i < g->table.count; i++)
+    g->table.entries[i].calm_use_bytes = entry_use_bytes (&g->table.entries[i]);
+  g->calm = (struct calm){ g->memory.available_bytes, usage_hidden_bytes (g->meminfo_fd), ledger_sum (g) };
+  g->calm_ns = g->refreshed_ns = now_ns;
+}
+
+/* --- whom ---------------------------------------------------------------------------------------------------------- */
+
+static struct entry *
+choose (struct guard *g, enum guilt *guilt, uint64_t now_ns)
+{
+  static struct candidate candidates[TABLE_MAX];
+  struct loss loss;
+
+  usage_refresh (g->table.entries, g->table.count, g->options.proc_dir, huge_pages_in_use (g), now_ns + CHOICE_NS);
+  for (unsigned i = 0; i < g->table.count; i++)
+    {
+      const struct entry *e = &g->table.entries[i];
+      candidates[i] = (struct candidate){ .killable = e->used && !e->dying && !e->spent && e->kill_by != KILL_BY_NOTHING,
+                                          .priority = e->priority,
+                                          .budget_bytes = e->budget_bytes,
+                                          .use_bytes = entry_use_bytes (e),
+                                          .calm_use_bytes = e->calm_use_bytes,
+                                          .created_ns = e->created_ns };
+    }
+  loss.fall_bytes = above (g->calm.available_bytes, g->memory.available_bytes);
+  loss.hidden_bytes = above (above (usage_hidden_bytes (g->meminfo_fd), g->calm.hidden_bytes),
+                             above (ledger_sum (g), g->calm.ledger_bytes));
+  int victim = victim_choose (candidates, g->table.count, &loss, guilt);
+  return victim < 0 ? NULL : &g->table.entries[victim];
+}
+
+static void
+tell_foreign (struct guard *g, enum guilt guilt)
+{
+  char sentence[320], available[SIZE_TEXT], reserve[SIZE_TEXT];
+
+  if (g->foreign_told)
+    return;
+  g->foreign_told = true;
+  snprintf (sentence, sizeof sentence, "%s of memory is available and the reserve is %s, but %s: nothing is killed",
+            spark_size_format (g->memory.available_bytes, available, sizeof available),
+            spark_size_format (g->reserve_bytes, reserve, sizeof reserve),
+            guilt == GUILT_NOBODY ? "no container that could be killed is registered"
+                                  : "it went to processes outside the registered containers, which are all within their budgets");
+  report_sentence (&g->scribe, "warning", NULL, sentence);
+}
+
+/* --- how ----------------------------------------------------------------------------------------------------------- */
+
+/* Says the sentence in the container's own log. Before the kill, because its stderr dies with it; never waits: a full pipe
+   gets nothing. A regular file (rehearsals only) could wait for a disk: it is opened now and written after. */
+static int
+open_words (struct guard *g, const struct entry *victim, char *line, size_t size)
+{
+  struct stat status;
+  int fd = kill_open_stderr (victim, &g->table.place, victim->kill_by == KILL_BY_PROCESS_GROUP);
+
+  if (fd < 0)
+    return -1;
+  int length = snprintf (line, size, "spark-guard: %s\n", g->record.sentence);
+  if (fstat (fd, &status) == 0 && S_ISREG (status.st_mode))
+    return fd;
+  if (write (fd, line, (size_t) length) < 0)
+    line[0] = '\0';
+  close (fd);
+  return -1;
+}
+
+void
+guard_strike (struct guard *g, const struct judgement *judgement, uint64_t now_ns)
+{
+  enum guilt guilt;
+  char line[640];
+
+  if (now_ns < g->judge_after_ns)
+    return;
+  struct entry *victim = choose (g, &guilt, now_ns);
+  if (victim == NULL)
+    {
+      g->judge_after_ns = now_ns + JUDGE_AGAIN_NS;
+      tell_foreign (g, guilt);
+      return;
+    }
+
+  report_prepare (&g->record, victim, guilt, judgement, g->memory.available_bytes, g->reserve_bytes, now_ns);
+  cleanup_close int words_fd = open_words (g, victim, line, sizeof line);
+  int result = kill_entry (victim), status = errno;
+
+  if (words_fd >= 0 && write (words_fd, line, strlen (line)) < 0)
+    line[0] = '\0';
+  if (result != 0 && entry_alive (victim))
+    {
+      char sentence[320];
+      victim->spent = true;
+      snprintf (sentence, sizeof sentence, "cannot kill %s by %s (%s)", victim->name[0] != '\0' ? victim->name : victim->id,
+                kill_by_text (victim->kill_by), strerrordesc_np (status));
+      report_sentence (&g->scribe, "warning", victim->id, sentence);
+      return;
+    }
+  victim->dying = true;
+  g->victim = victim;
+  g->last_blow_ns = now_ns;
+  g->aftermath = (struct aftermath){ .killed_ns = now_ns,
+                                     .use_bytes = entry_use_bytes (victim),
+                                     .lowest_bytes = g->memory.available_bytes };
+  report_kill (&g->scribe, &g->record);
+  report_tombstone (&g->scribe, &g->record, &g->samples);
+}
+
+/* --- after --------------------------------------------------------------------------------------------------------- */
+
+static void
+finish (struct guard *g, const char *sentence)
+{
+  if (sentence != NULL)
+    report_sentence (&g->scribe, "warning", g->victim->id, sentence);
+  g->victim->dying = false;
+  g->victim = NULL;
+  g->housekept_ns = 0; /* drop the dead one in this round */
+}
+
+void
+guard_follow (struct guard *g, uint64_t now_ns)
+{
+  struct aftermath *a = &g->aftermath;
+
+  if (a->empty_ns == 0 && kill_empty (g->victim))
+    {
+      a->empty_ns = now_ns;
+      g->record.empty_ms = (int64_t) ((now_ns - a->killed_ns) / NS_PER_MS);
+      report_tombstone (&g->scribe, &g->record, &g->samples);
+    }
+  else if (a->empty_ns == 0 && now_ns - g->last_blow_ns >= BLOW_AGAIN_NS)
+    {
+      g->last_blow_ns = now_ns;
+      kill_entry (g->victim);
+    }
+  if (g->memory.available_bytes < a->lowest_bytes)
+    a->lowest_bytes = g->memory.available_bytes;
+
+  switch (decide_after (a, now_ns, g->memory.available_bytes, g->reserve_bytes))
+    {
+    case AFTER_WAIT:
+      break;
+    case AFTER_SHRINK:
+      a->shrunk_ns = now_ns;
+      if (g->drop_caches_fd < 0 || scribe_drop_caches (&g->scribe) != 0)
+        report_sentence (&g->scribe, "warning", g->victim->id,
+                         "the killed container's memory did not come back, and the kernel's caches cannot be dropped from here");
+      break;
+    case AFTER_RETURNED:
+      finish (g, NULL);
+      break;
+    case AFTER_NOTHING:
+      finish (g, "the killed container is gone but its memory did not come back: judging again");
+      break;
+    case AFTER_STUCK:
+      g->victim->spent = true;
+      finish (g, "the killed container does not die (a process may be stuck in the driver): judging again without it");
+      break;
+    }
+}

@@ -1,0 +1,279 @@
+#include "guard/table.h"
+
+#include "common/cleanup.h"
+#include "guard/clock.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+
+static void
+tell (struct table *table, enum table_news news, const struct entry *entry, const char *sentence)
+{
+  if (table->listener.tell != NULL)
+    table->listener.tell (news, entry, sentence, table->listener.data);
+}
+
+/* The entry of this name; one that is dying by our hand is not meant any more: its name may have a new container. */
+static struct entry *
+find (struct table *table, const char *id)
+{
+  for (unsigned i = 0; i < table->count; i++)
+    if (table->entries[i].used && !table->entries[i].dying && strcmp (table->entries[i].id, id) == 0)
+      return &table->entries[i];
+  return NULL;
+}
+
+static struct entry *
+find_free (struct table *table)
+{
+  for (unsigned i = 0; i < TABLE_MAX; i++)
+    if (!table->entries[i].used)
+      {
+        if (i >= table->count)
+          table->count = i + 1;
+        return &table->entries[i];
+      }
+  return NULL;
+}
+
+static void
+drop (struct table *table, struct entry *entry)
+{
+  if (entry->kill_by != KILL_BY_NOTHING)
+    tell (table, TABLE_UNREGISTERED, entry, "");
+  entry_close (entry);
+}
+
+/* A file that was reported is not reported again until it is written anew. */
+static bool
+report_once (struct table *table, const char *name)
+{
+  struct stat status;
+  struct bad_file bad = { 0 };
+
+  if (fstatat (table->registry_fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+    return false; /* gone again while it was read */
+  memcpy (bad.name, name, strnlen (name, sizeof bad.name - 1));
+  bad.mtime_ns = (uint64_t) status.st_ctim.tv_sec * NS_PER_SECOND + (uint64_t) status.st_ctim.tv_nsec;
+  for (size_t i = 0; i < sizeof table->bad / sizeof table->bad[0]; i++)
+    if (memcmp (&table->bad[i], &bad, sizeof bad) == 0)
+      return false;
+  table->bad[table->bad_next++ % (sizeof table->bad / sizeof table->bad[0])] = bad;
+  return true;
+}
+
+static bool
+same_container (const struct entry *entry, const struct spark_container *c)
+{
+  return entry->pid == c->pid && entry->pid_start == c->pid_start && entry->created_ns == c->created_ns;
+}
+
+static bool
+is_dying (const struct table *table, const struct spark_container *c)
+{
+  for (unsigned i = 0; i < table->count; i++)
+    if (table->entries[i].used && table->entries[i].dying && same_container (&table->entries[i], c))
+      return true;
+  return false;
+}
+
+/* Reads one registry file into the table. */
+static void
+take_in (struct table *table, const char *id)
+{
+  struct spark_container container;
+  struct spark_error error;
+  struct entry *entry = find (table, id), fresh;
+
+  if (spark_registry_read (table->registry_fd, id, &container, &error) != 0)
+    {
+      if (entry == NULL && report_once (table, id))
+        tell (table, TABLE_WARNING, NULL, error.text);
+      return;
+    }
+  if (is_dying (table, &container))
+    return;
+  if (entry != NULL && same_container (entry, &container))
+    {
+      entry->budget_bytes = container.budget_bytes;
+      entry->priority = container.priority;
+      if (entry->reserve_bytes != container.reserve_bytes)
+        entry->reserve_armed = false;
+      entry->reserve_bytes = container.reserve_bytes;
+      return;
+    }
+  if (entry_open (&fresh, &container, &table->place, &error) != 0)
+    {
+      /* An entry of a container that died before us is ordinary; the sweep of the next second removes its file. */
+      if (report_once (table, id))
+        tell (table, TABLE_WARNING, NULL, error.text);
+      return;
+    }
+  if (entry != NULL)
+    entry_close (entry);
+  else if ((entry = find_free (table)) == NULL)
+    {
+      entry_close (&fresh);
+      if (report_once (table, id))
+        tell (table, TABLE_WARNING, NULL, "more than 256 containers are registered: the guard does not know the newest ones");
+      return;
+    }
+  *entry = fresh;
+  if (error.text[0] != '\0')
+    tell (table, TABLE_WARNING, entry, error.text);
+  /* One that cannot be killed is a promise: admission has its budget, its hook comes with its cgroup. */
+  if (entry->kill_by != KILL_BY_NOTHING)
+    tell (table, TABLE_REGISTERED, entry, "");
+}
+
+/* Calls `each` for the names in the registry that can be ids; any other name is a temporary file or foreign. */
+static void
+each_name (struct table *table, void (*each) (struct table *, const char *))
+{
+  _Alignas (struct dirent64) char entries[4096];
+  cleanup_close int fd = openat (table->registry_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ssize_t length;
+
+  while (fd >= 0 && (length = getdents64 (fd, entries, sizeof entries)) > 0)
+    for (ssize_t at = 0; at < length;)
+      {
+        const struct dirent64 *entry = (const struct dirent64 *) (entries + at);
+        at += entry->d_reclen;
+        if (spark_id_valid (entry->d_name))
+          each (table, entry->d_name);
+      }
+}
+
+static void
+drop_if_removed (struct table *table, struct entry *entry)
+{
+  struct stat status;
+
+  if (!entry->dying && fstatat (table->registry_fd, entry->id, &status, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
+    drop (table, entry);
+}
+
+static void
+scan (struct table *table)
+{
+  each_name (table, take_in);
+  for (unsigned i = 0; i < table->count; i++)
+    if (table->entries[i].used)
+      drop_if_removed (table, &table->entries[i]);
+}
+
+void
+table_sync (struct table *table)
+{
+  _Alignas (struct inotify_event) char events[4096];
+  ssize_t length;
+
+  while ((length = read (table->inotify_fd, events, sizeof events)) > 0)
+    for (ssize_t at = 0; at < length;)
+      {
+        const struct inotify_event *event = (const struct inotify_event *) (events + at);
+        at += (ssize_t) (sizeof *event + event->len);
+        if ((event->mask & IN_Q_OVERFLOW) != 0)
+          scan (table);
+        else if (event->len == 0 || !spark_id_valid (event->name))
+          continue;
+        else if ((event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0)
+          {
+            struct entry *entry = find (table, event->name);
+            if (entry != NULL)
+              drop_if_removed (table, entry);
+          }
+        else
+          take_in (table, event->name);
+      }
+}
+
+/* --- the dead ------------------------------------------------------------------------------------------------------ */
+
+/* Removes what a dead container left, unless a new one took its name: judged and removed under the lock that admission
+   writes under, and only if that is free now. */
+static void
+remove_files (struct table *table, const char *id, const struct entry *known)
+{
+  struct spark_container container;
+  struct spark_error error;
+
+  if (flock (table->admission_fd, LOCK_EX | LOCK_NB) != 0)
+    return;
+  if (spark_registry_read (table->registry_fd, id, &container, &error) == 0
+      && (known == NULL || same_container (known, &container)) && !spark_container_live (&container, table->place.proc_dir)
+      && spark_registry_remove (table->registry_fd, id, &error) == 0 && table->ledgers_fd >= 0)
+    unlinkat (table->ledgers_fd, id, 0);
+  flock (table->admission_fd, LOCK_UN);
+}
+
+static void
+sweep_file (struct table *table, const char *id)
+{
+  if (find (table, id) == NULL)
+    remove_files (table, id, NULL);
+}
+
+void
+table_sweep (struct table *table)
+{
+  for (unsigned i = 0; i < table->count; i++)
+    {
+      struct entry *entry = &table->entries[i];
+      if (!entry->used || entry->dying || entry_alive (entry))
+        continue;
+      remove_files (table, entry->id, entry);
+      drop (table, entry);
+    }
+  each_name (table, sweep_file);
+  while (table->count > 0 && !table->entries[table->count - 1].used)
+    table->count--;
+}
+
+uint64_t
+table_reserve (struct table *table, uint64_t host_reserve_bytes, uint64_t available_bytes)
+{
+  uint64_t reserve = host_reserve_bytes;
+
+  for (unsigned i = 0; i < table->count; i++)
+    {
+      struct entry *entry = &table->entries[i];
+      if (!entry->used)
+        continue;
+      if (available_bytes >= entry->reserve_bytes)
+        entry->reserve_armed = true;
+      if (entry->reserve_armed && entry->reserve_bytes > reserve)
+        reserve = entry->reserve_bytes;
+    }
+  return reserve;
+}
+
+int
+table_open (struct table *table, int run_fd, const struct entry_place *place, const struct table_listener *listener,
+            struct spark_error *error)
+{
+  memset (table, 0, sizeof *table);
+  table->place = *place;
+  table->listener = *listener;
+  mkdirat (run_fd, "containers", 0755);
+  mkdirat (run_fd, "ledgers", 0755);
+  mkdirat (run_fd, "tombstones", 0755);
+  table->registry_fd = openat (run_fd, "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  table->ledgers_fd = openat (run_fd, "ledgers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  table->admission_fd = openat (run_fd, "admission.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+  if (table->registry_fd < 0 || table->admission_fd < 0)
+    return spark_fail (error, errno, "cannot open the registry of containers in the run directory");
+  table->inotify_fd = inotify_init1 (IN_NONBLOCK | IN_CLOEXEC);
+  char path[320];
+  snprintf (path, sizeof path, "%s/self/fd/%d", place->proc_dir, table->registry_fd);
+  if (table->inotify_fd < 0
+      || inotify_add_watch (table->inotify_fd, path, IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR) < 0)
+    return spark_fail (error, errno, "cannot watch the registry of containers");
+  /* The watch came first: what is registered during this scan is seen by one of the two. */
+  scan (table);
+  return 0;
+}

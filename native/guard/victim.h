@@ -1,0 +1,37 @@
+/* Whom to kill, as a pure function of what is known. */
+#ifndef SPARK_GUARD_VICTIM_H
+#define SPARK_GUARD_VICTIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct candidate {
+  bool killable; /* registered, alive, and there is a safe way to kill it */
+  int priority;
+  uint64_t budget_bytes;
+  uint64_t use_bytes;      /* known use now */
+  uint64_t calm_use_bytes; /* known use when memory was last plentiful; 0 for one that is newer */
+  uint64_t created_ns;
+};
+
+/* What happened to the host's memory since it was last plentiful. */
+struct loss {
+  uint64_t fall_bytes;   /* how far MemAvailable fell */
+  uint64_t hidden_bytes; /* of that, what no line of /proc/meminfo and no ledger explains: driver memory of somebody unknown */
+};
+
+enum guilt {
+  GUILT_NOBODY,      /* nobody killable is registered */
+  GUILT_FOREIGN,     /* the memory went to processes outside every registered container */
+  GUILT_OVER_BUDGET, /* the victim holds more than its budget */
+  GUILT_GROWTH,      /* all are within budget, but the registered ones together took the memory */
+  GUILT_HIDDEN,      /* it went to the driver past every ledger, which only a container's program is expected to do */
+};
+
+/* Returns the victim's index, or -1 where killing would be wrong; `*guilt` says why. Only those over their budget are judged
+   while there are such; among the judged the lowest priority dies first, then the most over its budget, then the largest,
+   then the youngest. */
+int victim_choose (const struct candidate *candidates, size_t count, const struct loss *loss, enum guilt *guilt);
+
+#endif

@@ -1,0 +1,122 @@
+#include "guard/guard.h"
+
+#include "guard/clock.h"
+#include "guard/usage.h"
+#include <errno.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#define HOUSEKEEPING_NS (1 * NS_PER_SECOND)
+/* Stock is taken this often while memory is plentiful, and use is refreshed this often while it is short. */
+#define STOCK_NS (5 * NS_PER_SECOND)
+#define REFRESH_NS (100 * NS_PER_MS)
+/* With less sleep than this ahead, nothing is done that could wait. */
+#define UNHURRIED_NS (5 * NS_PER_MS)
+/* While a container dies: often enough to see it, and to strike again at what forks. */
+#define FOLLOW_NS (2 * NS_PER_MS)
+/* A meminfo that cannot be read is tried again so often. */
+#define RETRY_NS (10 * NS_PER_MS)
+
+static void
+watch_soft_line (struct guard *g)
+{
+  bool soft = decide_soft (g->soft, g->memory.available_bytes, g->reserve_bytes);
+
+  if (soft == g->soft)
+    return;
+  g->soft = soft;
+  g->foreign_told = false;
+  guard_state_soft (g);
+  report_soft (&g->scribe, soft, g->memory.available_bytes, g->reserve_bytes);
+}
+
+static void
+revive_scribe (struct guard *g)
+{
+  struct spark_error error;
+
+  if (waitpid (g->scribe.pid, NULL, WNOHANG) == 0)
+    return;
+  uint64_t lost = g->scribe.lost;
+  if (g->scribe.socket_fd >= 0)
+    close (g->scribe.socket_fd);
+  g->scribe.socket_fd = -1;
+  if (scribe_start (&g->scribe, g->events_fd, g->tombstones_fd, g->drop_caches_fd, &error) == 0)
+    report_sentence (&g->scribe, "warning", NULL, "the guard's log process ended and was started again: events may be missing");
+  g->scribe.lost += lost;
+}
+
+static void
+keep_house (struct guard *g, uint64_t now_ns)
+{
+  g->housekept_ns = now_ns;
+  table_sweep (&g->table);
+  revive_scribe (g);
+  if (!g->soft && now_ns - g->calm_ns >= STOCK_NS)
+    guard_take_stock (g, now_ns);
+}
+
+uint64_t
+guard_step (struct guard *g)
+{
+  table_sync (&g->table);
+  if (spark_meminfo_read (g->meminfo_fd, g->options.withhold_bytes, &g->memory) != 0)
+    {
+      if (!g->meminfo_told)
+        report_sentence (&g->scribe, "warning", NULL, "cannot read how much memory is available: trying again until it can");
+      g->meminfo_told = true;
+      return RETRY_NS;
+    }
+  g->meminfo_told = false;
+
+  uint64_t now_ns = clock_boot_ns (), available_bytes = g->memory.available_bytes;
+  samples_add (&g->samples, now_ns, available_bytes);
+  g->reserve_bytes = table_reserve (&g->table, g->options.reserve_bytes, available_bytes);
+  uint64_t sleep_ns = decide_sleep_ns (available_bytes, g->reserve_bytes);
+
+  if (g->victim != NULL)
+    {
+      guard_follow (g, now_ns);
+      if (sleep_ns > FOLLOW_NS)
+        sleep_ns = FOLLOW_NS;
+    }
+  else
+    {
+      struct judgement judgement = decide (&g->samples, g->reserve_bytes);
+      if (judgement.verdict != VERDICT_CALM)
+        guard_strike (g, &judgement, now_ns);
+    }
+  watch_soft_line (g);
+
+  /* After a strike the host is short for as long as the victim takes to die, and there is nothing better to do. */
+  if (sleep_ns >= UNHURRIED_NS || now_ns - g->housekept_ns >= 2 * HOUSEKEEPING_NS)
+    {
+      if (now_ns - g->housekept_ns >= HOUSEKEEPING_NS)
+        keep_house (g, now_ns);
+      if (g->soft && now_ns - g->refreshed_ns >= REFRESH_NS)
+        {
+          usage_refresh (g->table.entries, g->table.count, g->options.proc_dir, g->memory.huge_total > g->memory.huge_free,
+                         now_ns + 2 * NS_PER_MS);
+          g->refreshed_ns = now_ns;
+        }
+    }
+  return sleep_ns;
+}
+
+void
+guard_watch (struct guard *g)
+{
+  struct pollfd news[] = { { .fd = g->table.inotify_fd, .events = POLLIN }, { .fd = g->signal_fd, .events = POLLIN } };
+
+  while (!g->stop)
+    {
+      uint64_t sleep_ns = guard_step (g);
+      struct timespec sleep = { .tv_sec = (time_t) (sleep_ns / NS_PER_SECOND), .tv_nsec = (long) (sleep_ns % NS_PER_SECOND) };
+      struct signalfd_siginfo signal;
+
+      if (ppoll (news, 2, &sleep, NULL) > 0 && (news[1].revents & POLLIN) != 0
+          && read (g->signal_fd, &signal, sizeof signal) == (ssize_t) sizeof signal)
+        g->stop = true;
+    }
+}
