@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { EXIT_REFUSED, ExpectedError } from '../errors.js'
 import { ensureSidecar, type Sidecar } from '../guard/sidecar.js'
-import { packageVersion } from '../host/package-files.js'
+import { nativeBuildDir, packageVersion } from '../host/package-files.js'
 import { type HostPaths, hostPaths } from '../host/paths.js'
 import { compilePlan } from '../plan/compile.js'
 import { type Grant, planToFlags } from '../plan/flags.js'
@@ -154,5 +154,9 @@ async function ensureGuardImage(launch: DockerLaunch): Promise<string> {
     import('./docker-endpoint.js'),
     import('../images/build.js'),
   ])
-  return buildImage(await connectAsTheCliDoes(launch.cli, launch.environment), 'guard')
+  const arch = launch.info.architecture === 'aarch64' ? 'aarch64' : 'x86_64'
+  return buildImage(await connectAsTheCliDoes(launch.cli, launch.environment), 'guard', {
+    nativeDir: nativeBuildDir(arch),
+    log: launch.say,
+  })
 }
