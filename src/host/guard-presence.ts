@@ -4,7 +4,7 @@ import { parseKeyValues } from '../guard/registry.js'
 import type { HostPaths } from './paths.js'
 
 /** The guard as it describes itself: docs/formats.md section 8. */
-export interface GuardState {
+interface GuardState {
   readonly pid: number
   readonly reserveBytes: number
   readonly withholdBytes: number

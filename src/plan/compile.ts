@@ -11,7 +11,7 @@ import { BUDGET_WISHES } from './wish.js'
 const GIB = 1024 ** 3
 
 /** Where the libraries are inside every container, whatever the host's prefix. */
-export const CONTAINER_LIB_DIR = '/usr/lib/spark-run'
+const CONTAINER_LIB_DIR = '/usr/lib/spark-run'
 
 /** Seconds an engine waits for one of our hooks; they take milliseconds, so this is for a machine in trouble. */
 const HOOK_TIMEOUT_SECONDS = 10
@@ -47,7 +47,7 @@ export function compilePlan(input: CompileInput): Plan {
     planVersion: PLAN_VERSION,
     generator: `spark-run ${input.packageVersion}`,
     nextRuntime: policy.nextRuntime ?? input.nextRuntime,
-    paths: { libDir: paths.libDir, runDir: paths.runDir },
+    paths: { libDir: paths.libDir, runDir: paths.runDir, logDir: paths.logDir },
     host: { reserveBytes: host.reserveBytes, withholdBytes: host.withholdBytes },
     budget: { ...budgetSizes(policy, host.usableBytes), wishes: [...BUDGET_WISHES] },
     onGuardMissing: policy.onGuardMissing,

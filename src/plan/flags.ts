@@ -3,7 +3,7 @@ import { expandPlaceholders, type PlaceholderValues, placeholderValues } from '.
 import type { EnvGroup, Plan, PlanMount } from './plan.js'
 
 /** Engines whose `run` and `create` take these flags. */
-export type FlagsEngine = 'docker' | 'podman'
+type FlagsEngine = 'docker' | 'podman'
 
 /** What admission granted one container; the output of `spark-hook admit` (docs/formats.md section 9). */
 export interface Grant {

@@ -33,7 +33,12 @@ const planSchema = v.object({
   planVersion: v.literal(PLAN_VERSION),
   generator: v.string(),
   nextRuntime: v.string(),
-  paths: v.object({ libDir: v.string(), runDir: v.string() }),
+  paths: v.object({
+    libDir: v.string(),
+    runDir: v.string(),
+    logDir: v.exactOptional(v.string()),
+    procDir: v.exactOptional(v.string()),
+  }),
   host: v.object({ reserveBytes: bytes, withholdBytes: bytes }),
   budget: v.object({
     defaultBytes: v.nullable(bytes),

@@ -7,10 +7,10 @@ import { pathOf, shownValue } from './schema-problem.js'
 import { parseSize } from './size.js'
 
 /** A size as written in the policy: a text such as `40g` or `30%`, or whole bytes. Resolved when the plan is compiled. */
-export type SizeSetting = string | number
+type SizeSetting = string | number
 
 /** What happens to a container that would start while no guard runs: refused, or started with a warning. */
-export type OnGuardMissing = 'refuse' | 'warn'
+type OnGuardMissing = 'refuse' | 'warn'
 
 /** What the owner of the machine decided: docs/formats.md section 2. */
 export interface Policy {

@@ -80,7 +80,11 @@ describe('where the plan points', () => {
   })
   test('a prefix moves every host path, and none in the container', () => {
     const plan = samplePlan({}, { paths: hostPaths('/tmp/elsewhere') })
-    expect(plan.paths).toEqual({ libDir: '/tmp/elsewhere/usr/lib/spark-run', runDir: '/tmp/elsewhere/run/spark-run' })
+    expect(plan.paths).toEqual({
+      libDir: '/tmp/elsewhere/usr/lib/spark-run',
+      runDir: '/tmp/elsewhere/run/spark-run',
+      logDir: '/tmp/elsewhere/var/log/spark-run',
+    })
     expect(plan.containerEdits.hooks.map((hook) => hook.path)).toEqual(
       Array(3).fill('/tmp/elsewhere/usr/lib/spark-run/spark-hook'),
     )
