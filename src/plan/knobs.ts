@@ -38,9 +38,9 @@ export const KNOBS: readonly Knob[] = [
       { engine: 'MAX 25.5', unlessEnv: MAX_USER_CHOICE, env: maxTriple(OLD_MAX) },
     ],
     source:
-      'MAX 26.6: the three together are a hard cap, tried (a buffer past SIZE raises "remaining memory manager capacity is ' +
-      'insufficient"). libAsyncRTMojoBindings.so knows memory_manager_{size,chunk_percent,only} in 26.6 and 26.7, ' +
-      'buffer_cache_{size,chunk_percent,only} in 25.5, and only a percentage before; a name it does not know is ignored.',
+      'MAX 26.6 and 26.7: the three together are a hard cap, tried; SIZE is rounded up to 256 MiB. Together with SIZE_PERCENT, SIZE ' +
+      'wins. libAsyncRTMojoBindings.so knows memory_manager_{size,chunk_percent,only} in 26.6 and 26.7, ' +
+      'buffer_cache_{size,chunk_percent,only} in 25.5, and only a percentage before; 26.7 ignores the old names, tried.',
   },
   {
     name: 'jax',
