@@ -50,8 +50,9 @@ export function followStarts(registration: Registration): FollowedStarts {
       }
       following.stop()
       await work
-      const state = containerId === undefined ? undefined : await inspectPid(launch, containerId)
-      if (state === undefined || state.pid === 0) await unregister(registration, containerId)
+      // The guard itself forgets a dead container. Its ledger goes only with the container, which docker start needs it for.
+      const isGone = containerId === undefined || (await inspectPid(launch, containerId)) === undefined
+      if (isGone) await callHook(registration, 'poststop', registration.grant.id, { pid: 0, name: '' })
     },
   }
 }
@@ -66,10 +67,6 @@ async function register(registration: Registration, id: string): Promise<void> {
   if (after === undefined || after.pid === 0) return
   const words = answer.stderr.trim().split('\n').at(-1) ?? ''
   registration.launch.say(`the guard does not know this container, which still has its budget: ${words}`)
-}
-
-async function unregister(registration: Registration, id: string | undefined): Promise<void> {
-  await callHook(registration, 'poststop', id ?? registration.grant.id, { pid: 0, name: '' })
 }
 
 /** Calls an OCI hook as a runtime would: the state of the container on stdin, with our annotations (formats.md section 5). */
@@ -92,6 +89,7 @@ function callHook(
       'io.spark-run.priority': String(grant.priority),
       'io.spark-run.ledger': grant.ledger,
       'io.spark-run.request': launch.requestId,
+      'io.spark-run.engine': launch.cli.engine,
       ...(name === '' ? {} : { 'io.spark-run.name': name }),
     },
   }

@@ -40,5 +40,5 @@ export function computeKillNotice(tombstone: Tombstone, name: string | undefined
 export function computeRemedy({ use, budgetBytes }: Pick<Tombstone, 'use' | 'budgetBytes'>): string {
   return use.driverBytes + use.cgroupBytes > budgetBytes
     ? `to give it more, start it with a larger budget than ${formatBytes(budgetBytes)}: spark-run --budget SIZE docker run …`
-    : 'it was inside its budget, so stop something else on this machine first, or raise its --priority'
+    : 'as far as could be counted it was inside its budget, so give the host room first: stop something else, or make its engine take less'
 }

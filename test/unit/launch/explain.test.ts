@@ -206,7 +206,9 @@ describe('what people read', () => {
         'spark-run --budget SIZE docker run …; spark-run explain llm tells the rest',
     )
     const innocent = { ...stone, name: null, use: { driverBytes: 0, cgroupBytes: GIB } }
-    expect(computeKillNotice(innocent, undefined)).toContain('it was inside its budget, so stop something else')
+    expect(computeKillNotice(innocent, undefined)).toContain(
+      'as far as could be counted it was inside its budget, so give the host room first',
+    )
     expect(computeKillNotice(innocent, undefined)).toContain('spark-run explain aaaabbbbcccc tells the rest')
   })
 })
