@@ -149,6 +149,19 @@ function withoutMark(text: string): string {
   return text.slice(markOf(text).length)
 }
 
+/**
+ * The file as a daemon must read it once to forget us: without the key `runtimes` it would keep the runtimes it had, and
+ * without `default-runtime` its default.
+ */
+export function computeForgettingText(text: string, file: string, options: { forgetDefault: boolean }): string {
+  let edited = withoutMark(text)
+  const root = parseObject(edited, file)
+  const has = (key: string) => root !== undefined && findNodeAtLocation(root, [key]) !== undefined
+  if (!has('runtimes')) edited = setKey(edited, file, ['runtimes'], {})
+  if (options.forgetDefault && !has('default-runtime')) edited = setKey(edited, file, ['default-runtime'], 'runc')
+  return markOf(text) + edited
+}
+
 function outermostMissing(text: string, file: string, path: JSONPath): JSONPath | undefined {
   const root = parseObject(text, file)
   for (let length = 1; length <= path.length; length += 1) {

@@ -4,11 +4,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ExpectedError } from '../../errors.js'
 import type { HostPaths } from '../../host/paths.js'
 import { computeEdit, type FileChange } from '../../install/file-change.js'
-import { readFileState, removeFile, writeFileAtomically } from '../../install/file-state.js'
+import {
+  makeDirectories,
+  readFileState,
+  removeFile,
+  removeIfEmpty,
+  writeFileAtomically,
+} from '../../install/file-state.js'
 import type { EngineRuntime, EngineSetup } from '../engine.js'
 import { resolveProgram } from '../next-runtime.js'
 import { type DaemonInfo, listContainersOfDaemon, listContainersOnDisk, readDaemonInfo } from './daemon-api.js'
-import { addRuntime, type DaemonJson, parseDaemonJson, RUNTIME_NAME } from './daemon-json.js'
+import { addRuntime, computeForgettingText, type DaemonJson, parseDaemonJson, RUNTIME_NAME } from './daemon-json.js'
 import { type DaemonProcess, findDaemonProcess, signalReload } from './daemon-process.js'
 import { chooseDaemonJson, refuseFlagConflicts, refuseUnsupported, socketPathOf } from './docker-place.js'
 
@@ -195,33 +201,22 @@ function computeDaemonJsonChange(input: DaemonJsonInput): FileChange {
   })
 }
 
-/**
- * A daemon that reads a file without the key `runtimes` keeps the runtimes it had (moby, daemon/reload_unix.go). So while it
- * reads, the file says that there are none; afterwards the file is again what it was, byte for byte.
- */
+/** Lets the daemon read a file that makes it forget us; afterwards the file is again what it was, byte for byte. */
 async function withForgettingFile<T>(file: string, forgetDefault: boolean, read: () => Promise<T>): Promise<T> {
   const kept = readFileState(file)
-  const config = kept === undefined ? {} : await parseForgiving(kept.content.toString('utf8'))
-  if (config.runtimes !== undefined && !forgetDefault) return await read()
-  const said = {
-    ...config,
-    runtimes: config.runtimes ?? {},
-    ...(forgetDefault ? { 'default-runtime': config['default-runtime'] ?? 'runc' } : {}),
-  }
+  const text = kept?.content.toString('utf8') ?? ''
+  const said = computeForgettingText(text, file, { forgetDefault })
+  if (said === text) return await read()
   const state = kept ?? { mode: 0o644, uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
-  writeFileAtomically(file, { ...state, content: Buffer.from(JSON.stringify(said)) })
+  const madeDirectories = makeDirectories(path.dirname(file))
+  writeFileAtomically(file, { ...state, content: Buffer.from(said) })
   try {
     return await read()
   } finally {
     if (kept === undefined) removeFile(file)
     else writeFileAtomically(file, kept)
+    for (const directory of madeDirectories.toReversed()) removeIfEmpty(directory)
   }
-}
-
-async function parseForgiving(text: string): Promise<Record<string, unknown>> {
-  const { parse } = await import('jsonc-parser')
-  const value: unknown = parse(text.replace(/^\uFEFF/, ''))
-  return typeof value === 'object' && value !== null ? { ...value } : {}
 }
 
 function readDataRoot(daemonJson: string): string | undefined {
