@@ -1,35 +1,43 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatBytes } from '../plan/size.js'
 import { drawCourse } from './draw.js'
+import { type EngineTalk, otherWords, parseEngineTalk } from './engine-talk.js'
 import { type SceneName, type SceneResult, skippedScene } from './report.js'
 import type { Observation } from './sample.js'
 import type { Actor, Performance, Stage } from './stage.js'
 
 /** What a scene finds out by itself; the observer adds the rest. */
-export type SceneFindings = Pick<SceneResult, 'exitCode' | 'engineSaw' | 'killedBy' | 'bystanderAlive'> & {
+export type SceneFindings = Omit<
+  SceneResult,
+  'name' | 'peakDriverBytes' | 'cgroupPeakBytes' | 'minAvailableBytes' | 'ok' | 'complaints'
+> & {
   /** What happened, in sentences for the reader. */
   story: string[]
 }
 
 export interface Scene {
-  name: SceneName
-  title: string
+  readonly name: SceneName
+  readonly title: string
   /** What to look at, said before it begins. */
-  lookAt: string[]
+  readonly lookAt: readonly string[]
   /** The engines without which it cannot be played. */
-  actors: Actor[]
+  readonly actors: readonly Actor[]
   act(stage: Stage): Promise<SceneFindings>
   /** What is not as it should be, one sentence each. */
-  judge(result: SceneResult, stage: Stage, observation: Observation): string[]
+  judge(result: SceneResult, stage: Stage): string[]
 }
 
-/** Memory of the last scene that has not come back by then will not come back for the next one either. */
+/** Memory of the scene before that has not come back by then will not come back for this one either. */
 const SETTLE_DEADLINE_MS = 10_000
+
+/** No engine of the demo works longer than this. */
+const ENGINE_DEADLINE_MS = 60_000
+
+const POLL_MS = 50
 
 /** Plays one scene: says what to look at, watches it, tells what happened, and judges it by what was observed. */
 export async function playScene(scene: Scene, stage: Stage, label: string): Promise<SceneResult> {
-  const { screen, machine, observer } = stage
-  const scale = { sizeBytes: machine.sizeBytes, reserveBytes: machine.reserveBytes }
+  const { screen } = stage
   screen.heading(`${label}  ${scene.title}`)
   for (const line of scene.lookAt) screen.say(`  ${line}`)
   const missing = scene.actors.map((actor) => stage.whyNot(actor)).find((reason) => reason !== undefined)
@@ -37,21 +45,8 @@ export async function playScene(scene: Scene, stage: Stage, label: string): Prom
     screen.say(`  Skipped: ${missing}.`)
     return skippedScene(scene.name, missing)
   }
-
   await settle(stage)
-  observer.begin()
-  observer.onSample((sample) => screen.show(sample, scale, stage.cgroupName))
-  let findings: SceneFindings
-  let observation: Observation
-  try {
-    findings = await scene.act(stage)
-  } finally {
-    observer.onSample(undefined)
-    observation = await observer.finish()
-    screen.endPicture()
-  }
-  stage.signal.throwIfAborted()
-
+  const { findings, observation } = await watch(scene, stage)
   const { story, ...found } = findings
   const result: SceneResult = {
     name: scene.name,
@@ -62,41 +57,99 @@ export async function playScene(scene: Scene, stage: Stage, label: string): Prom
     ok: false,
     complaints: [],
   }
-  result.complaints = scene.judge(result, stage, observation)
+  result.complaints = scene.judge(result, stage)
   result.ok = result.complaints.length === 0
-  screen.say(
-    `  MemAvailable    ${drawCourse(observation.course, scale)}  lowest ${formatBytes(result.minAvailableBytes ?? 0)}`,
-  )
-  screen.say(`  ${' '.repeat(15)} ${describeWatch(observation)}`)
-  for (const line of [...story, ...result.complaints.map((complaint) => `Not as it should be: ${complaint}.`)]) {
-    screen.say(`  ${line}`)
-  }
+  sayCourse(stage, observation)
+  for (const line of story) screen.say(`  ${line}`)
+  for (const complaint of result.complaints) screen.say(`  Not as it should be: ${complaint}.`)
   return result
 }
 
-function describeWatch({ course, looks, longestGapMs }: Observation): string {
+async function watch(scene: Scene, stage: Stage) {
+  const { screen, machine, observer } = stage
+  stage.beginScene()
+  observer.begin()
+  observer.onSample((sample) => screen.show(sample, machine, stage.cgroupName))
+  try {
+    const findings = await scene.act(stage)
+    return { findings, observation: await observer.finish() }
+  } finally {
+    observer.onSample(undefined)
+    screen.endPicture()
+  }
+}
+
+function sayCourse({ screen, machine }: Stage, observation: Observation): void {
+  const { course, looks, longestGapMs, minAvailableBytes } = observation
   const seconds = ((course.at(-1)?.ms ?? 0) / 1000).toFixed(1)
-  return `${seconds} s, ${looks} looks, never more than ${Math.ceil(longestGapMs)} ms apart`
+  screen.say(`  MemAvailable    ${drawCourse(course, machine)}  lowest ${formatBytes(minAvailableBytes)}`)
+  screen.say(`  ${' '.repeat(15)} ${seconds} s, looked at ${looks} times, at most ${Math.ceil(longestGapMs)} ms apart`)
 }
 
 /** Waits until the memory of the scene before is back. */
 async function settle(stage: Stage): Promise<void> {
   const deadline = Date.now() + SETTLE_DEADLINE_MS
-  while (Date.now() < deadline && stage.freeShare() < 0.9) {
-    await sleep(100, undefined, { signal: stage.signal })
+  while (Date.now() < deadline && stage.freeShare() < 0.9) await sleep(POLL_MS, undefined, { signal: stage.signal })
+}
+
+/** Shows the command of an engine that was started, as a person would have typed it. */
+export function sayCommand({ screen }: Stage, performance: Performance): void {
+  screen.say(`  $ ${performance.command}`)
+}
+
+/** Waits until the engine's talk is as wanted, it has ended, or the deadline has passed. */
+export async function waitForTalk(
+  stage: Stage,
+  performance: Performance,
+  wanted: (talk: EngineTalk) => boolean,
+): Promise<void> {
+  const deadline = Date.now() + ENGINE_DEADLINE_MS
+  while (Date.now() < deadline && !performance.hasExited() && !wanted(parseEngineTalk(performance.output()))) {
+    await sleep(POLL_MS, undefined, { signal: stage.signal })
   }
 }
 
-/** Waits for the engine's end, but no longer than `deadlineMs`; then it is ended. */
-export async function waitForExit(
-  performance: Performance,
-  deadlineMs: number,
-  signal: AbortSignal,
-): Promise<number | null> {
-  const timer = new AbortController()
-  const stop = AbortSignal.any([timer.signal, signal])
-  const code = await Promise.race([performance.exited, sleep(deadlineMs, null, { signal: stop }).catch(() => null)])
-  timer.abort()
-  if (code === null) await performance.end()
-  return code
+/**
+ * Waits for the engine's end, and ends it when that takes too long. One that ended badly gets its words on the screen.
+ *
+ * @returns its exit code, or null when it had to be ended.
+ */
+export async function waitForExit(stage: Stage, performance: Performance): Promise<number | null> {
+  const deadline = Date.now() + ENGINE_DEADLINE_MS
+  while (!performance.hasExited() && Date.now() < deadline) {
+    await sleep(POLL_MS, undefined, { signal: stage.signal })
+  }
+  const inTime = performance.hasExited()
+  if (!inTime) await performance.end()
+  const exitCode = inTime ? await performance.exited : null
+  if (exitCode !== 0) {
+    for (const line of otherWords(performance.output()).slice(-5)) stage.screen.say(`  > ${line}`)
+  }
+  return exitCode
+}
+
+/** What must be true of every engine that is held by its budget. */
+export function judgeHeld(result: SceneResult, { machine }: Stage): string[] {
+  const { exitCode, engineSaw, peakDriverBytes, minAvailableBytes } = result
+  const peak = peakDriverBytes ?? 0
+  const complaints: string[] = []
+  if (exitCode !== 0) complaints.push(`the engine ended with exit code ${exitCode}`)
+  if (engineSaw === null) complaints.push('the engine never said what it saw')
+  else if (engineSaw.totalBytes > machine.budgetBytes) {
+    complaints.push(
+      `the engine saw ${formatBytes(engineSaw.totalBytes)}, more than its budget of ${formatBytes(machine.budgetBytes)}`,
+    )
+  }
+  if (peak > machine.budgetBytes) {
+    complaints.push(`the driver gave ${formatBytes(peak)}, more than the budget of ${formatBytes(machine.budgetBytes)}`)
+  }
+  if (peak < machine.budgetBytes / 4) {
+    complaints.push(`the engine got only ${formatBytes(peak)} of its budget of ${formatBytes(machine.budgetBytes)}`)
+  }
+  if ((minAvailableBytes ?? 0) < machine.reserveBytes) {
+    complaints.push(
+      `MemAvailable was down to ${formatBytes(minAvailableBytes ?? 0)}, under the reserve of ${formatBytes(machine.reserveBytes)}`,
+    )
+  }
+  return complaints
 }

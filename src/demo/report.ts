@@ -16,6 +16,13 @@ export interface SceneResult {
   minAvailableBytes: number | null
   killedBy: string | null
   bystanderAlive: boolean | null
+  /** What `docker stats` said while the engine held its memory. */
+  statsBytes?: number | null
+  /** Requests that the engine was refused. */
+  refusals?: number
+  /** The guard's words, and whether the dead engine's own log has them. */
+  sentence?: string | null
+  sentenceInLog?: boolean
   ok: boolean
   /** What was not as it should be, one sentence each. */
   complaints: string[]

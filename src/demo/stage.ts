@@ -7,43 +7,38 @@ export type Actor = 'greedy' | 'max'
 
 /** One engine's part in a scene. */
 export interface Role {
-  actor: Actor
+  readonly actor: Actor
   /** Name of its container. */
-  name: string
-  /**
-   * greedy: asks how much memory there is and takes 90 % of it; polite: takes `takeBytes`; bypass: takes pages until it is
-   * stopped, with no library in between.
-   */
-  mode: 'greedy' | 'polite' | 'bypass'
-  takeBytes?: number
-  /** How long it holds what it got, unless it is ended before. */
-  holdSeconds: number
+  readonly name: string
+  /** Its arguments; see `images/greedy` and `images/max`. */
+  readonly args: readonly string[]
+  /** It must get at its memory past all libraries, so that only the guard can help. */
+  readonly bypass?: boolean
+  /** Keep what is left of it until the end, so that its log can be read. */
+  readonly keep?: boolean
 }
 
 /** An engine that plays its part. */
 export interface Performance {
   /** What a person would have typed, for the reader. */
-  command: string
-  /** Its exit code as the shell would see it. */
-  exited: Promise<number>
+  readonly command: string
+  /** Its exit code as a shell would see it. */
+  readonly exited: Promise<number>
+  hasExited(): boolean
   /** Everything it and its launcher printed so far. */
   output(): string
   /** Ends it and waits for it. */
   end(): Promise<void>
 }
 
-/** What an engine's own accounting says about a container. */
-export interface EngineStats {
-  usedBytes: number
-}
-
 /** The guard's account of a kill. */
 export interface KillAccount {
-  sentence: string
-  /** What the dead engine's own log holds. */
-  log: string
-  /** `spark-run explain`, line by line; empty where it cannot be asked. */
-  explanation: string[]
+  /** The guard's own words. */
+  readonly sentence: string
+  /** What the dead engine's log holds. */
+  readonly log: string
+  /** `spark-run explain`; empty where it cannot be asked. */
+  readonly explanation: string
 }
 
 /** Where the scenes are played: on a private Docker daemon, or on plain processes where none can run. */
@@ -56,6 +51,10 @@ export interface Stage {
   readonly cgroupName: string
   /** Fires when the demo has to end early. */
   readonly signal: AbortSignal
+  /** What `$GPU` stands for in the commands that are shown: the flags that bring the simulated GPU. */
+  gpuFlags(): string
+  /** Called before every scene: the memory in use now is the rest of the world's. */
+  beginScene(): void
   /** How much of the machine is available now, 0 to 1. */
   freeShare(): number
   /** Why an actor cannot play here; undefined when it can. */
@@ -64,9 +63,8 @@ export interface Stage {
   startUnprotected(role: Role): Promise<Performance>
   /** Starts an engine under spark-run with a budget. */
   startHeld(role: Role, budgetBytes: number): Promise<Performance>
-  /** Starts the guard; everything after this scene has one. */
-  startGuard(): Promise<void>
-  stats(name: string): Promise<EngineStats | undefined>
+  /** What `docker stats` says an engine uses; undefined where there is no such thing. */
+  readStatsBytes(name: string): Promise<number | undefined>
   isAlive(name: string): Promise<boolean>
   findKill(name: string): Promise<KillAccount | undefined>
 }
