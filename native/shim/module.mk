@@ -10,7 +10,7 @@ $(OBJ)/shim/dlopen.o: shim/dlopen.S
 	$(CC) $(CPPFLAGS) $(HARDEN) -g -c -o $@ $<
 
 $(B)/libspark-shim.so: $(SHIM_OBJ) $(OBJ)/common/meminfo.o
-	$(CC) $(LDFLAGS_SHARED) -Wl,-z,defs -Wl,-soname,$(@F) -o $@ $^
+	$(CC) $(LDFLAGS_SHARED) -Wl,-z,defs -Wl,-Bsymbolic -Wl,-soname,$(@F) -o $@ $^
 
 # What the driver's library looks like to the linker: a name.
 $(SHIM_STUB)/%:
@@ -21,3 +21,4 @@ $(B)/libspark-cuda.so: $(B)/libspark-shim.so $(SHIM_STUB)/libcuda.so.1
 $(B)/libspark-nvml.so: $(B)/libspark-shim.so $(SHIM_STUB)/libnvidia-ml.so.1
 $(SHIM_REDIRECTS):
 	$(CC) -shared -nostdlib -Wl,--no-as-needed -Wl,-soname,$(@F) -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--build-id=sha1 -o $@ $^
+include test/shim/tests.mk

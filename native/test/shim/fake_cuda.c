@@ -1,0 +1,94 @@
+/* A fake libcuda.so.1 for the shim's tests: it hands out numbers, takes no memory, and counts what it holds. */
+#include "shim/cuda_abi.h"
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#define TOTAL ((size_t) 128 << 30)
+
+SPARK_EXPORT _Atomic long fake_cuda_calls; /* allocating calls that reached the driver */
+SPARK_EXPORT int fake_cuda_fail;           /* when set, allocations fail with this */
+static _Atomic uint64_t next_number = 0x10000000;
+
+static uint64_t
+take (uint64_t bytes)
+{
+  return atomic_fetch_add (&next_number, (bytes + 511) & ~(uint64_t) 511);
+}
+
+/* An allocating function: result to `output`, or the failure that the test asked for, with rubbish in the output. */
+#define GIVE(output, bytes)                                                                                            \
+  do                                                                                                                   \
+    {                                                                                                                  \
+      fake_cuda_calls++;                                                                                               \
+      *(output) = (__typeof__ (*(output))) (fake_cuda_fail ? 0xdead : take (bytes));                                   \
+      return fake_cuda_fail;                                                                                           \
+    }                                                                                                                  \
+  while (0)
+
+SPARK_EXPORT CUresult cuInit (unsigned flags);
+CUresult cuInit (unsigned flags) { return (int) flags; }
+CUresult cuMemGetInfo_v2 (size_t *f, size_t *t) { return *f = TOTAL / 2, *t = TOTAL, 0; }
+CUresult cuMemGetInfo (uint32_t *f, uint32_t *t) { return *f = 1u << 31, *t = UINT32_MAX, 0; }
+CUresult cuDeviceTotalMem_v2 (size_t *b, CUdevice d) { return d == 0 ? (*b = TOTAL, 0) : 101; }
+CUresult cuDeviceTotalMem (uint32_t *b, CUdevice d) { return d == 0 ? (*b = UINT32_MAX, 0) : 101; }
+CUresult cuMemAlloc_v2 (CUdeviceptr *p, size_t n) { if (p == NULL || n == 0) return 1; GIVE (p, n); }
+CUresult cuMemAlloc (CUdeviceptr_v1 *p, uint32_t n) { GIVE (p, n); }
+/* Pitches of 1024, above the least possible 512. */
+CUresult cuMemAllocPitch_v2 (CUdeviceptr *p, size_t *pitch, size_t w, size_t h, unsigned e) { (void) e; *pitch = (w + 1023) & ~(size_t) 1023; GIVE (p, *pitch * h); }
+CUresult cuMemAllocPitch (CUdeviceptr_v1 *p, uint32_t *pitch, uint32_t w, uint32_t h, uint32_t e) { (void) e; *pitch = (w + 511) & ~511u; GIVE (p, *pitch * h); }
+CUresult cuMemAllocManaged (CUdeviceptr *p, size_t n, unsigned f) { (void) f; GIVE (p, n); }
+CUresult cuMemFree_v2 (CUdeviceptr p) { return p == 0xbad ? 1 : fake_cuda_fail; }
+CUresult cuMemFree (CUdeviceptr_v1 p) { return cuMemFree_v2 (p); }
+CUresult cuMemAllocAsync (CUdeviceptr *p, size_t n, CUstream s) { (void) s; GIVE (p, n); }
+CUresult cuMemAllocAsync_ptsz (CUdeviceptr *p, size_t n, CUstream s) { (void) s; GIVE (p, n); }
+CUresult cuMemAllocFromPoolAsync (CUdeviceptr *p, size_t n, CUmemoryPool m, CUstream s) { (void) m, (void) s; GIVE (p, n); }
+CUresult cuMemAllocFromPoolAsync_ptsz (CUdeviceptr *p, size_t n, CUmemoryPool m, CUstream s) { (void) m, (void) s; GIVE (p, n); }
+CUresult cuMemFreeAsync (CUdeviceptr p, CUstream s) { (void) s; return cuMemFree_v2 (p); }
+CUresult cuMemFreeAsync_ptsz (CUdeviceptr p, CUstream s) { (void) s; return cuMemFree_v2 (p); }
+CUresult cuMemCreate (CUmemGenericAllocationHandle *h, size_t n, const CUmemAllocationProp *p, unsigned long long f) { (void) p, (void) f; GIVE (h, n); }
+CUresult cuMemRelease (CUmemGenericAllocationHandle h) { return h == 0xbad; }
+CUresult cuMemMap (CUdeviceptr p, size_t n, size_t o, CUmemGenericAllocationHandle h, unsigned long long f) { (void) p, (void) n, (void) o, (void) f; return h == 0xbad; }
+CUresult cuMemUnmap (CUdeviceptr p, size_t n) { (void) n; return p == 0xbad; }
+/* The address is the handle, as the tests map them so. */
+CUresult cuMemRetainAllocationHandle (CUmemGenericAllocationHandle *h, void *a) { return *h = (uintptr_t) a, 0; }
+
+/* Versions, flags and status as the real one gives them (cuda_abi.h). */
+CUresult
+cuGetProcAddress_v2 (const char *symbol, void **function, int version, uint64_t flags, CUdriverProcAddressQueryResult *status)
+{
+  static const struct { const char *base; void *function; int since; uint64_t flags; } all[] = {
+    { "cuInit", (void *) cuInit, 2000, 0 },
+    { "cuMemAlloc", (void *) cuMemAlloc, 2000, 0 },
+    { "cuMemAlloc", (void *) cuMemAlloc_v2, 3020, 0 },
+    { "cuMemGetInfo", (void *) cuMemGetInfo, 2000, 0 },
+    { "cuMemGetInfo", (void *) cuMemGetInfo_v2, 3020, 0 },
+    { "cuMemAllocAsync", (void *) cuMemAllocAsync, 11020, 0 },
+    { "cuMemAllocAsync", (void *) cuMemAllocAsync_ptsz, 11020, SPARK_CUDA_PER_THREAD_STREAM },
+    { "cuMemCreate", (void *) cuMemCreate, 10020, 0 },
+    { "cuGetProcAddress", (void *) cuGetProcAddress, 11030, 0 },
+    { "cuGetProcAddress", (void *) cuGetProcAddress_v2, 12000, 0 },
+  };
+  int known = 0;
+  *function = NULL;
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+    if (strcmp (all[i].base, symbol) == 0)
+      {
+        known = 1;
+        if (all[i].since <= version && (all[i].flags & ~flags) == 0)
+          *function = all[i].function;
+      }
+  if (status != NULL)
+    *status = *function != NULL ? 0 : known ? 2 : 1;
+  return *function != NULL ? 0 : 500;
+}
+
+CUresult
+cuGetProcAddress (const char *symbol, void **function, int version, uint64_t flags)
+{
+  return cuGetProcAddress_v2 (symbol, function, version, flags, NULL);
+}
+
+/* The driver opens its sister library itself; it must get that and not a redirect. */
+SPARK_EXPORT void *fake_cuda_open_nvml (void);
+void *fake_cuda_open_nvml (void) { void *volatile handle = dlopen ("libnvidia-ml.so.1", RTLD_NOW); return handle; }

@@ -1,0 +1,39 @@
+#!/bin/sh
+# The aarch64 shim under an emulator: the same tests of redirect and hooks. Runs in native/.
+set -u
+skip() {
+  echo "ok 1 - the aarch64 shim under qemu # SKIP $1"
+  echo 1..1
+  exit 0
+}
+[ "$(uname -m)" = x86_64 ] || skip 'this machine is no x86_64; its own tests have run'
+emulator=$(command -v qemu-aarch64-static || command -v qemu-aarch64) || skip 'no qemu-aarch64-static; Debian: qemu-user-static'
+command -v aarch64-linux-gnu-gcc >/dev/null || skip 'no aarch64-linux-gnu-gcc; Debian: gcc-aarch64-linux-gnu'
+[ -d /usr/aarch64-linux-gnu/lib ] || skip 'no C library for aarch64 in /usr/aarch64-linux-gnu; Debian: libc6-dev-arm64-cross'
+
+tests='test_redirect test_hooks'
+at=build/aarch64
+log=$(mktemp) || exit 1
+trap 'rm -f "$log"' EXIT
+if ! make -s ARCH=aarch64 $(for test in $tests; do echo "$at/test/shim/$test"; done) >"$log" 2>&1; then
+  sed 's/^/# /' "$log"
+  echo 'not ok 1 - the aarch64 shim builds'
+  echo 1..1
+  exit 1
+fi
+count=0 failed=0
+for test in $tests; do
+  "$emulator" -L /usr/aarch64-linux-gnu -E SPARK_TEST_EMULATED=1 -E LD_PRELOAD="$PWD/$at/libspark-shim.so" \
+    -E LD_LIBRARY_PATH="$PWD/$at/test/shim/fake" "$at/test/shim/$test" >"$log" 2>&1
+  status=$?
+  count=$((count + 1))
+  if [ "$status" -eq 0 ] && grep -q '^1\.\.' "$log" && ! grep -q '^not ok' "$log"; then
+    echo "ok $count - $test on aarch64: $(grep -c '^ok' "$log") groups"
+  else
+    sed 's/^/# /' "$log"
+    failed=$((failed + 1))
+    echo "not ok $count - $test on aarch64 ended with exit code $status"
+  fi
+done
+echo "1..$count"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,38 @@
+# Tests of the shim. Units run under sanitizers; the whole shim is preloaded into ordinary programs with a fake driver beside them.
+ST := $(B)/test/shim
+SHIM_UNITS := $(addprefix $(ST)/,test_track test_ledger_client test_budget_figures)
+SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_hooks test_sharing test_programs)
+SHIM_LIBRARIES := $(B)/libspark-shim.so $(SHIM_REDIRECTS)
+SHIM_FAKES := $(addprefix $(ST)/fake/,libcuda.so.1 libcuda.so libcuda.so.580.1 libnvidia-ml.so.1)
+SHIM_HELPERS := $(ST)/linked_app $(ST)/caller/libcaller.so $(ST)/caller/libprivate.so $(ST)/caller/libcuda.so.77
+TESTS += $(SHIM_UNITS) $(SHIM_PROGRAMS) test/shim/test_aarch64.sh test/shim/test_symbols.sh
+
+# All of the shim but what only a preload can do.
+$(SAN)/shim.a: $(addprefix $(SAN)/shim/,track.o ledger_client.o budget.o cgroup_memory.o resolve.o elf_symbols.o)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(SHIM_UNITS): $(ST)/%: $(SAN)/test/shim/%.o $(SAN)/shim.a $(SAN)/common.a
+	@mkdir -p $(@D)
+	$(CC) -fsanitize=address,undefined -o $@ $^ -lpthread
+
+$(SHIM_PROGRAMS): $(ST)/%: $(OBJ)/test/shim/%.o $(OBJ)/common/ledger.o $(OBJ)/common/error.o | $(SHIM_LIBRARIES) $(SHIM_FAKES) $(SHIM_HELPERS)
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^ -ldl -lpthread
+
+$(ST)/fake/libcuda.so.1: $(OBJ)/test/shim/fake_cuda.o
+$(ST)/fake/libnvidia-ml.so.1: $(OBJ)/test/shim/fake_nvml.o
+$(ST)/fake/libcuda.so.1 $(ST)/fake/libnvidia-ml.so.1:
+	@mkdir -p $(@D)
+	$(CC) -shared -Wl,-Bsymbolic -Wl,-soname,$(@F) -o $@ $^ -ldl
+$(ST)/fake/libcuda.so $(ST)/fake/libcuda.so.580.1 $(ST)/caller/libcuda.so.77: $(ST)/fake/libcuda.so.1
+	@mkdir -p $(@D)
+	cp -f $< $@
+
+$(ST)/caller/libcaller.so: $(OBJ)/test/shim/caller.o
+	@mkdir -p $(@D)
+	$(CC) -shared -Wl,--enable-new-dtags -Wl,-rpath,'$$ORIGIN' -o $@ $^ -ldl
+$(ST)/caller/libprivate.so:
+	@mkdir -p $(@D)
+	$(CC) -shared -nostdlib -o $@ -x c /dev/null
+$(ST)/linked_app: $(OBJ)/test/shim/linked_app.o $(ST)/fake/libcuda.so.1
+	$(CC) -o $@ $^
