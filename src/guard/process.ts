@@ -125,7 +125,8 @@ function waitUntilReady(
 
 function notReady(options: GuardOptions, logStart: number, failure: string): ExpectedError {
   const logFile = options.logFile ?? path.join(options.logDir, 'guard.log')
-  const lastWords = readFileSync(logFile).subarray(logStart).toString('utf8').trim().split('\n').at(-1) ?? ''
+  const said = readFileSync(logFile).subarray(logStart).toString('utf8').trim().split('\n')
+  const lastWords = said.findLast((line) => !line.startsWith('spark-guard-service:')) ?? ''
   const reason = lastWords === '' ? failure : `${failure} and said: ${lastWords}`
   return new ExpectedError('GUARD_NOT_READY', `the guard (${options.binary}) did not start: ${reason}`, {
     hint: `Its log is ${logFile}.`,

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { type DockerSetup, openDocker } from '../engines/docker/docker-setup.js'
 import type { EngineName, EngineSetup } from '../engines/engine.js'
@@ -16,7 +16,13 @@ import { computeGuardService, type GuardService, stopGuardService } from './guar
 import { withInstallLock } from './lock.js'
 import { computePlanFiles } from './plan-files.js'
 import { computeProgramFiles } from './program-files.js'
-import { type InstallRecord, newInstallRecord, readInstallRecord, writeInstallRecord } from './record.js'
+import {
+  type InstallRecord,
+  newInstallRecord,
+  type RecordedGuard,
+  readInstallRecord,
+  writeInstallRecord,
+} from './record.js'
 import { refuseWithoutRoot } from './root.js'
 import { formatChange } from './unified-diff.js'
 
@@ -221,13 +227,13 @@ async function makeChanges(work: Work): Promise<InstallResult> {
   const programs = prepared.sharedChanges
   withShared(transaction.apply(programs, record.shared))
   step(`Programs, libraries, policy and plan: ${countChanges(programs)} (${paths.libDir}, ${paths.etcDir})`)
-  record = liftPassThrough(record, paths)
-  withShared(transaction.makeDirectories([paths.registryDir, paths.ledgerDir, paths.tombstoneDir, paths.logDir]))
+  const directories = transaction.makeDirectories([
+    ...[paths.registryDir, paths.ledgerDir, paths.tombstoneDir],
+    paths.logDir,
+  ])
+  withShared(directories)
 
-  const guardChanged = prepared.sharedChanges.some((change) => isGuardFile(change, service) && !isApplied(change))
-  const guard = await service.start(previous?.guard ?? null, guardChanged)
-  if (previous?.guard == null || !sameGuard(previous.guard, guard))
-    transaction.onRollback(() => stopGuardService(guard))
+  const guard = await startGuard(work, directories.includes(paths.logDir))
   record = { ...record, guard }
   save()
   const held = formatBytes(prepared.plan.host.reserveBytes)
@@ -254,6 +260,7 @@ async function makeChanges(work: Work): Promise<InstallResult> {
 
   step(await engine.activate())
   const done = record.engines[engine.name]
+  record = liftPassThrough(record, paths)
   record = {
     ...record,
     shared: { ...record.shared, complete: true },
@@ -262,6 +269,23 @@ async function makeChanges(work: Work): Promise<InstallResult> {
   save()
   const changed = [...prepared.sharedChanges, ...prepared.engineChanges].some((change) => !isApplied(change))
   return describeResult(changed ? 'installed' : 'unchanged', prepared)
+}
+
+async function startGuard(work: Work, madeLogDir: boolean): Promise<RecordedGuard> {
+  const { transaction, previous, prepared, options } = work
+  const { runDir, logDir } = options.paths
+  const { service, sharedChanges } = prepared
+  if (previous === undefined) transaction.onRollback(async () => rmSync(runDir, { recursive: true, force: true }))
+  const isRenewed = sharedChanges.some((change) => isGuardFile(change, service) && !isApplied(change))
+  const guard = await service.start(previous?.guard ?? null, isRenewed)
+  if (previous?.guard == null || !sameGuard(previous.guard, guard)) {
+    transaction.onRollback(async () => {
+      await stopGuardService(guard)
+      // A guard that did not start leaves its log to be read; this one has nothing to tell.
+      if (madeLogDir) rmSync(logDir, { recursive: true, force: true })
+    })
+  }
+  return guard
 }
 
 /** Ends what `uninstall --force` began: the runtime applies plans again. A switch that the owner set stays. */
@@ -284,7 +308,7 @@ function isGuardFile(change: FileChange, service: GuardService): boolean {
   return path.basename(change.path) === 'spark-guard' || service.changes.includes(change)
 }
 
-function sameGuard(a: NonNullable<InstallRecord['guard']>, b: NonNullable<InstallRecord['guard']>): boolean {
+function sameGuard(a: RecordedGuard, b: RecordedGuard): boolean {
   return a.kind === 'systemd' ? b.kind === 'systemd' : b.kind === 'process' && a.pid === b.pid
 }
 

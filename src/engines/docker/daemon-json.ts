@@ -8,6 +8,7 @@ import {
   type ParseError,
   parseTree,
   printParseErrorCode,
+  stripComments,
 } from 'jsonc-parser'
 import { ExpectedError } from '../../errors.js'
 
@@ -136,6 +137,11 @@ export function removeRuntime(
         : setKey(edited, file, ['default-runtime'], ours.restoreDefault)
   }
   return markOf(text) + edited
+}
+
+/** True for a file that editors take and dockerd does not. */
+export function hasComments(text: string): boolean {
+  return stripComments(text) !== text
 }
 
 /** Docker takes a file with a byte order mark, JSON parsers do not. */

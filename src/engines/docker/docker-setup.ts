@@ -14,7 +14,14 @@ import {
 import type { EngineRuntime, EngineSetup } from '../engine.js'
 import { resolveProgram } from '../next-runtime.js'
 import { type DaemonInfo, listContainersOfDaemon, listContainersOnDisk, readDaemonInfo } from './daemon-api.js'
-import { addRuntime, computeForgettingText, type DaemonJson, parseDaemonJson, RUNTIME_NAME } from './daemon-json.js'
+import {
+  addRuntime,
+  computeForgettingText,
+  type DaemonJson,
+  hasComments,
+  parseDaemonJson,
+  RUNTIME_NAME,
+} from './daemon-json.js'
 import { type DaemonProcess, findDaemonProcess, signalReload } from './daemon-process.js'
 import { chooseDaemonJson, refuseFlagConflicts, refuseUnsupported, socketPathOf } from './docker-place.js'
 
@@ -63,6 +70,7 @@ export async function openDocker(options: DockerOptions): Promise<DockerSetup> {
   if (socket !== undefined && info === undefined) {
     notes.push(`No Docker daemon answers at ${socket}: it will know the runtime when it starts.`)
   }
+  if (hasComments(text)) notes.push(`${daemonJson} has comments, which dockerd does not take.`)
   const runtimePath = path.join(paths.libDir, 'spark-runtime')
 
   const told = async (isDone: (info: DaemonInfo) => boolean): Promise<'done' | 'unchanged' | 'nobody'> => {
@@ -113,7 +121,7 @@ export async function openDocker(options: DockerOptions): Promise<DockerSetup> {
           throw new ExpectedError(
             'DOCKER_RELOAD_FAILED',
             `Docker (process ${daemon?.identity.pid}) was told to read ${daemonJson} again, but does not list the runtime ${RUNTIME_NAME}`,
-            { hint: 'Its log tells why: journalctl -u docker -n 20' },
+            { hint: [...notes, 'Its log tells why: journalctl -u docker -n 20'].join('\n') },
           )
       }
     },
