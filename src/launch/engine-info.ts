@@ -39,6 +39,16 @@ export async function readDockerInfo(cli: EngineCli): Promise<DockerInfo> {
   const answer = await cli.ask(['info', '--format', '{{json .}}'])
   const info = answer.exitCode === 0 ? parseDockerInfo(answer.stdout) : undefined
   if (info !== undefined) return info
+  if (answer.exitCode === 0 && answer.stdout.includes('"buildahVersion"')) {
+    throw new ExpectedError(
+      'DOCKER_IS_PODMAN',
+      'docker on this machine is Podman under another name, so nothing was started',
+      {
+        hint: 'Say so: spark-run podman run …',
+        exitCode: EXIT_REFUSED,
+      },
+    )
+  }
   const reason = answer.stderr
     .trim()
     .replace(/^(?:ERROR|errors pretty printing info)(?:: |$)/gm, '')

@@ -1,6 +1,7 @@
+import { isDeepStrictEqual } from 'node:util'
 import * as v from 'valibot'
 import { EXIT_REFUSED, ExpectedError } from '../errors.js'
-import { ensureSidecar, type Sidecar } from '../guard/sidecar.js'
+import { ensureSidecar, SIDECAR_NAME, type Sidecar } from '../guard/sidecar.js'
 import { nativeBuildDir, packageVersion } from '../host/package-files.js'
 import { type HostPaths, hostPaths } from '../host/paths.js'
 import { compilePlan } from '../plan/compile.js'
@@ -16,6 +17,8 @@ import { followStarts, REQUEST_LABEL } from './sidecar-registration.js'
 const NOT_FOLLOWED =
   'spark is not installed in this engine: the container has its budget, but the guard will not watch it after docker start; ' +
   'spark-run install docker mends that'
+
+const OLDER_GUARD = `the guard of this engine follows the policy it was started with, which is not this one; docker rm -f ${SIDECAR_NAME} lets the next run start a new one`
 
 const grantSchema = v.object({
   id: v.string(),
@@ -69,6 +72,7 @@ export async function carryByFlags(launch: DockerLaunch, paths: HostPaths = host
     ensureImage: () => ensureGuardImage(launch),
   })
   const { plan } = sidecar
+  if (!isDeepStrictEqual(compile(plan.paths.libDir), plan)) launch.say(OLDER_GUARD)
   const request = computeRequest(launch, { memTotalBytes: info.memTotalBytes, ...plan.host })
   const grant = await admit(launch, sidecar, request, paths, { ...env.image, ...env.user })
   const registration = { launch, sidecar, grant, planFile: paths.planFile }

@@ -63,6 +63,9 @@ async function launchEngine(invocation: Invocation, environment: Readonly<NodeJS
     return launchContainer({ invocation, verb, environment, say })
   }
   if (verb.verb === 'compose') say(COMPOSE_NOTICE)
+  if (verb.verb === undefined && engineArgs.some((argument) => argument === 'run' || argument === 'create')) {
+    say(`the ${engine} command could not be found behind its global flags, so a container that it makes has no budget`)
+  }
   const unused = optionsWithoutEffect(invocation)
   if (unused !== undefined)
     say(`${unused} has no effect on ${engine} ${verb.verb ?? ''}: only run and create make containers`)
