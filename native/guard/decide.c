@@ -16,6 +16,10 @@
 #define LEAD_NS (10 * NS_PER_MS)
 /* However fast the fall, further above the reserve than this nobody is killed for crossing it soon: an engine may stop there. */
 #define LEAD_SHARE_OF_RESERVE 8
+/* The same for a fall to zero: with a small reserve every quick start of an engine would look like one from far above. */
+#define ZERO_SHARE_OF_RESERVE 2
+/* Steps further apart than this are no staircase. */
+#define STEPS_WINDOW_NS (250 * NS_PER_MS)
 /* A fall lasts when it was seen this many times in a row. */
 enum { FALLS_IN_A_ROW = 3 };
 
@@ -72,6 +76,31 @@ lasting_fall (const struct samples *samples)
   return slope_between (samples_recent (samples, 1), newest) <= slope / 2 ? slope : 0;
 }
 
+/* Memory that goes in steps, one allocation at a time, stands still for more readings than a lasting fall may. The next step is
+   taken to be as large as the largest of the last moments; one step alone may have been the last, so it says nothing. */
+static uint64_t
+next_step (const struct samples *samples, const struct sample *newest)
+{
+  uint64_t largest = 0, second = 0;
+  const struct sample *newer = newest, *older;
+
+  for (unsigned age = 1; (older = samples_recent (samples, age)) != NULL; age++, newer = older)
+    {
+      if (newest->at_ns - older->at_ns > STEPS_WINDOW_NS)
+        break;
+      uint64_t fall = fall_between (older, newer);
+      if (fall > largest)
+        {
+          second = largest;
+          largest = fall;
+        }
+      else if (fall > second)
+        second = fall;
+    }
+  /* What came back between two steps is not lost. */
+  return second >= largest / 2 && fall_between (newer, newest) >= largest + second / 2 ? largest : 0;
+}
+
 /* How far a fall of this slope goes in `ns`. */
 static uint64_t
 fall_within (int64_t slope, uint64_t ns)
@@ -99,13 +128,14 @@ decide (const struct samples *samples, uint64_t reserve_bytes)
     }
 
   int64_t lasting = lasting_fall (samples);
-  if (lasting >= 0)
-    return judgement;
-  uint64_t lead = fall_within (lasting, LEAD_NS);
+  /* One step may come before the next reading, another before the kill works. */
+  uint64_t lead = fall_within (lasting, LEAD_NS), steps = 2 * next_step (samples, newest);
+  if (lead < steps)
+    lead = steps;
   if (lead > reserve_bytes / LEAD_SHARE_OF_RESERVE)
     lead = reserve_bytes / LEAD_SHARE_OF_RESERVE;
   if (newest->available_bytes - reserve_bytes < lead
-      || newest->available_bytes <= fall_within (judgement.slope_bytes_per_second, ZERO_WITHIN_NS))
+      || (lasting < 0 && newest->available_bytes <= fall_within (judgement.slope_bytes_per_second, ZERO_WITHIN_NS)))
     judgement.verdict = VERDICT_FALLING;
   return judgement;
 }
