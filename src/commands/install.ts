@@ -1,3 +1,4 @@
+import path from 'node:path'
 import { Args, Flags } from '@oclif/core'
 import { BaseCommand } from '../cli/base-command.js'
 import { parseEngineName } from '../engines/engine-name.js'
@@ -42,7 +43,7 @@ export default class InstallCommand extends BaseCommand {
     const engine = parseEngineName(args.engine)
     const result = await install({
       engine,
-      paths: hostPaths(flags.prefix),
+      paths: hostPaths(flags.prefix === undefined ? undefined : path.resolve(flags.prefix)),
       packageVersion: this.config.version,
       dryRun: flags['dry-run'],
       nextRuntime: flags['next-runtime'],

@@ -1,3 +1,4 @@
+import path from 'node:path'
 import { Args, Flags } from '@oclif/core'
 import { BaseCommand } from '../cli/base-command.js'
 import { ENGINE_NAMES } from '../engines/engine.js'
@@ -42,7 +43,7 @@ export default class UninstallCommand extends BaseCommand {
     }
     const result = await uninstall({
       engines: args.engine === undefined ? ENGINE_NAMES : [parseEngineName(args.engine)],
-      paths: hostPaths(flags.prefix),
+      paths: hostPaths(flags.prefix === undefined ? undefined : path.resolve(flags.prefix)),
       force: flags.force,
       dryRun: flags['dry-run'],
       reload: !flags['no-reload'],

@@ -1,21 +1,16 @@
-import { existsSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import path from 'node:path'
-import { type DockerSetup, openDocker } from '../engines/docker/docker-setup.js'
+import type { DockerSetup } from '../engines/docker/docker-setup.js'
 import type { EngineName, EngineSetup } from '../engines/engine.js'
-import { checkNextRuntime } from '../engines/next-runtime.js'
-import { openPodman } from '../engines/podman/podman-setup.js'
 import { ExpectedError } from '../errors.js'
 import type { HostPaths } from '../host/paths.js'
-import type { Plan } from '../plan/plan.js'
-import { readPolicy } from '../plan/policy.js'
 import { formatBytes } from '../plan/size.js'
 import { beginTransaction, computePart, type Transaction } from './apply.js'
 import { type FileChange, isApplied } from './file-change.js'
 import { makeDirectories, removeFile, removeIfEmpty } from './file-state.js'
-import { computeGuardService, type GuardService, stopGuardService } from './guard-service.js'
+import { type GuardService, stopGuardService } from './guard-service.js'
 import { withInstallLock } from './lock.js'
-import { computePlanFiles } from './plan-files.js'
-import { computeProgramFiles } from './program-files.js'
+import { type InstallOptions, type Prepared, prepare } from './prepare.js'
 import {
   type InstallRecord,
   newInstallRecord,
@@ -23,27 +18,9 @@ import {
   readInstallRecord,
   writeInstallRecord,
 } from './record.js'
+import { keepRecord, type RecordKeeper } from './record-keeper.js'
 import { refuseWithoutRoot } from './root.js'
 import { formatChange } from './unified-diff.js'
-
-export interface InstallOptions {
-  readonly engine: EngineName
-  readonly paths: HostPaths
-  readonly packageVersion: string
-  /** Show what would be done, touch nothing. */
-  readonly dryRun?: boolean
-  readonly nextRuntime?: string | undefined
-  readonly reload?: boolean
-  readonly daemonJson?: string | undefined
-  readonly dockerHost?: string | undefined
-  readonly defaultRuntime?: boolean
-  /** Where the native parts are; default: this package's for this processor. */
-  readonly buildDir?: string
-  /** Told each step as it is done. */
-  readonly report?: (line: string) => void
-  /** Asked once all is known and before anything is changed; false ends it. Default: go on. */
-  readonly confirm?: (changes: readonly FileChange[]) => Promise<boolean>
-}
 
 export interface InstallResult {
   readonly outcome: 'installed' | 'unchanged' | 'dry-run' | 'declined'
@@ -55,6 +32,8 @@ export interface InstallResult {
   readonly diff: string
   readonly notes: readonly string[]
   readonly tryIt: string
+  /** The command that undoes it. */
+  readonly undo: string
 }
 
 const STEPS = 6
@@ -71,77 +50,6 @@ export async function install(options: InstallOptions): Promise<InstallResult> {
   const { stateDir } = options.paths
   const made = makeDirectories(stateDir)
   return await withInstallLock(path.join(stateDir, 'install.lock'), () => performInstall(options, made))
-}
-
-interface Prepared {
-  readonly engine: EngineSetup
-  readonly nextRuntime: string
-  readonly plan: Plan
-  readonly service: GuardService
-  readonly sharedChanges: FileChange[]
-  readonly engineChanges: FileChange[]
-  readonly notes: readonly string[]
-}
-
-async function prepare(options: InstallOptions, record: InstallRecord | undefined): Promise<Prepared> {
-  const { paths, packageVersion } = options
-  const programs = computeProgramFiles(paths, options.buildDir)
-  const engine = await openEngine(options)
-  const nextRuntime = chooseNextRuntime(options, engine, record)
-  const { plan, changes: planChanges } = computePlanFiles(paths, nextRuntime, packageVersion)
-  const service = computeGuardService(paths, plan)
-  return {
-    engine,
-    nextRuntime,
-    plan,
-    service,
-    sharedChanges: [...programs, ...planChanges, ...service.changes],
-    engineChanges: engine.computeChanges(nextRuntime),
-    notes: [...engine.notes, ...switchedOff(paths, record)],
-  }
-}
-
-function switchedOff(paths: HostPaths, record: InstallRecord | undefined): string[] {
-  const isOurs = record?.shared.changes.some((change) => change.path === paths.disabledFile) === true
-  return existsSync(paths.disabledFile) && !isOurs
-    ? [`${paths.disabledFile} is there, so spark-run applies nothing until it is removed.`]
-    : []
-}
-
-async function openEngine(options: InstallOptions): Promise<EngineSetup> {
-  if (options.engine === 'podman') return await openPodman(options.paths, 'install')
-  return await openDocker({
-    paths: options.paths,
-    daemonJson: options.daemonJson,
-    dockerHost: options.dockerHost,
-    reload: options.reload ?? true,
-    asDefault: options.defaultRuntime ?? false,
-    purpose: 'install',
-  })
-}
-
-/** Command line, policy, an earlier installation, the engine's own: the first that says something. */
-function chooseNextRuntime(options: InstallOptions, engine: EngineSetup, record: InstallRecord | undefined): string {
-  const { policyFile, libDir } = options.paths
-  const byPolicy = readPolicy(policyFile).nextRuntime
-  if (options.nextRuntime !== undefined && byPolicy !== null && byPolicy !== options.nextRuntime) {
-    throw new ExpectedError(
-      'NEXT_RUNTIME_CONFLICT',
-      `--next-runtime says ${options.nextRuntime}, the policy ${policyFile} says "nextRuntime": ${JSON.stringify(byPolicy)}`,
-      { hint: 'Leave one of the two out.' },
-    )
-  }
-  const chosen = options.nextRuntime ?? byPolicy ?? record?.nextRuntime ?? engine.ownRuntime?.path
-  if (chosen === undefined) {
-    throw new ExpectedError(
-      'NEXT_RUNTIME_UNKNOWN',
-      `cannot find out which OCI runtime ${engine.name} starts containers with`,
-      {
-        hint: 'Name it, for example: --next-runtime /usr/bin/runc',
-      },
-    )
-  }
-  return checkNextRuntime(chosen, path.join(libDir, 'spark-runtime'))
 }
 
 async function describeInstall(options: InstallOptions): Promise<InstallResult> {
@@ -194,81 +102,56 @@ interface Work {
 }
 
 async function makeChanges(work: Work): Promise<InstallResult> {
-  const { options, transaction, previous, prepared, report } = work
+  const { options, transaction, previous, prepared } = work
   const { paths } = options
-  const { engine, service } = prepared
-  const step = stepReporter(report)
+  const { engine, sharedChanges, engineChanges } = prepared
+  const step = stepReporter(work.report)
   step(`This machine: ${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}, ${engine.name}, native parts are built`)
   step(`Containers are handed over to ${prepared.nextRuntime}`)
 
-  let record = previous ?? newInstallRecord('', paths.prefix, prepared.nextRuntime)
-  record = {
-    ...record,
+  const keeper = keepRecord(paths.installRecordFile, previous ?? newInstallRecord(paths.prefix))
+  const part = describeEngine(engine, engineChanges, previous)
+  // The record comes first: whatever happens from here on, uninstall knows what to look for.
+  keeper.update({
     generator: `spark-run ${options.packageVersion}`,
     nextRuntime: prepared.nextRuntime,
-    shared: computePart(prepared.sharedChanges, previous?.shared),
-    engines: { ...record.engines, [engine.name]: describeEngine(engine, prepared.engineChanges, previous) },
-  }
-  const save = () => writeInstallRecord(paths.installRecordFile, record)
-  const withShared = (directories: readonly string[]) => {
-    record = { ...record, shared: { ...record.shared, directories: [...record.shared.directories, ...directories] } }
-    save()
-  }
-  // The record comes first: whatever happens from here on, uninstall knows what to look for.
-  withShared(work.madeStateDirs)
+    shared: computePart(sharedChanges, previous?.shared),
+    engines: { ...keeper.current.engines, [engine.name]: part },
+  })
+  keeper.addDirectories('shared', work.madeStateDirs)
 
-  const oldGuard = previous?.guard
-  if (previous !== undefined && oldGuard != null) {
-    // Runs last of all, when the old program is back in its place: a failed renewal must not leave the host unguarded.
-    transaction.onRollback(async () => {
-      previous.guard = await service.start(oldGuard, record.guard !== oldGuard)
-    })
-  }
-  const programs = prepared.sharedChanges
-  withShared(transaction.apply(programs, record.shared))
-  step(`Programs, libraries, policy and plan: ${countChanges(programs)} (${paths.libDir}, ${paths.etcDir})`)
-  const directories = transaction.makeDirectories([
-    ...[paths.registryDir, paths.ledgerDir, paths.tombstoneDir],
-    paths.logDir,
-  ])
-  withShared(directories)
+  restartOldGuardOnRollback(work, keeper)
+  keeper.addDirectories('shared', transaction.apply(sharedChanges, keeper.current.shared))
+  step(`Programs, libraries, policy and plan: ${countChanges(sharedChanges)} (${paths.libDir}, ${paths.etcDir})`)
 
+  const runDirs = [paths.registryDir, paths.ledgerDir, paths.tombstoneDir]
+  const directories = transaction.makeDirectories([...runDirs, paths.logDir])
+  keeper.addDirectories('shared', directories)
   const guard = await startGuard(work, directories.includes(paths.logDir))
-  record = { ...record, guard }
-  save()
-  const held = formatBytes(prepared.plan.host.reserveBytes)
-  step(
-    `Guard: ${service.kind === 'systemd' ? 'systemd service spark-guard' : `process ${guard.kind === 'process' ? guard.pid : ''}`}, ready; it keeps ${held} free for the host`,
-  )
+  keeper.update({ guard })
+  const service = guard.kind === 'systemd' ? 'systemd service spark-guard' : `process ${guard.pid}`
+  step(`Guard: ${service}, ready; it keeps ${formatBytes(prepared.plan.host.reserveBytes)} free for the host`)
 
-  const engineChanged = prepared.engineChanges.some((change) => !isApplied(change))
-  if (engineChanged) transaction.onRollback(async () => void (await engine.deactivate()))
-  const part = record.engines[engine.name]
-  if (part === undefined) throw new Error(`no record for ${engine.name}`)
-  const engineDirectories = transaction.apply(prepared.engineChanges, part)
-  record = {
-    ...record,
-    engines: {
-      ...record.engines,
-      [engine.name]: { ...part, directories: [...part.directories, ...engineDirectories] },
-    },
-  }
-  save()
-  step(
-    `${engine.name === 'docker' ? 'Docker' : 'Podman'}: ${countChanges(prepared.engineChanges)} (${prepared.engineChanges.map((change) => change.path).join(', ')})`,
-  )
+  const isNew = engineChanges.some((change) => !isApplied(change))
+  if (isNew) transaction.onRollback(async () => void (await engine.deactivate()))
+  keeper.addDirectories(engine.name, transaction.apply(engineChanges, part))
+  const files = engineChanges.map((change) => change.path).join(', ')
+  step(`${engine.name === 'docker' ? 'Docker' : 'Podman'}: ${countChanges(engineChanges)} (${files})`)
 
   step(await engine.activate())
-  const done = record.engines[engine.name]
-  record = liftPassThrough(record, paths)
-  record = {
-    ...record,
-    shared: { ...record.shared, complete: true },
-    engines: { ...record.engines, [engine.name]: { ...done, complete: true } },
-  }
-  save()
-  const changed = [...prepared.sharedChanges, ...prepared.engineChanges].some((change) => !isApplied(change))
+  keeper.update(liftPassThrough(keeper.current, paths))
+  keeper.complete(engine.name)
+  const changed = [...sharedChanges, ...engineChanges].some((change) => !isApplied(change))
   return describeResult(changed ? 'installed' : 'unchanged', prepared)
+}
+
+/** Runs last of all, when the old program is back in its place: a failed renewal must not leave the host unguarded. */
+function restartOldGuardOnRollback({ transaction, previous, prepared }: Work, keeper: RecordKeeper): void {
+  const old = previous?.guard
+  if (previous === undefined || old == null) return
+  transaction.onRollback(async () => {
+    previous.guard = await prepared.service.start(old, keeper.current.guard !== old)
+  })
 }
 
 async function startGuard(work: Work, madeLogDir: boolean): Promise<RecordedGuard> {
@@ -346,6 +229,7 @@ function describeResult(outcome: InstallResult['outcome'], prepared: Prepared): 
     diff: changes.map(formatChange).join(''),
     notes: prepared.notes,
     tryIt: prepared.engine.tryIt,
+    undo: `spark-run uninstall ${prepared.engine.name}${prepared.prefix === '' ? '' : ` --prefix ${prepared.prefix}`}`,
   }
 }
 

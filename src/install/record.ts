@@ -102,7 +102,7 @@ export function writeInstallRecord(file: string, record: InstallRecord): void {
 }
 
 /** A record of nothing yet. */
-export function newInstallRecord(generator: string, prefix: string, nextRuntime: string): InstallRecord {
+export function newInstallRecord(prefix: string): InstallRecord {
   const shared = { complete: false, changes: [], directories: [] }
-  return { recordVersion, generator, prefix, nextRuntime, guard: null, shared, engines: {} }
+  return { recordVersion, generator: '', prefix, nextRuntime: '', guard: null, shared, engines: {} }
 }

@@ -90,9 +90,9 @@ async function performUninstall(options: UninstallOptions, record: InstallRecord
     applyUndo(computeUndo(part), part)
     left = { ...left, engines: { ...left.engines, [setup.name]: undefined } }
     writeInstallRecord(paths.installRecordFile, left)
-    report(
-      `${setup.name === 'docker' ? 'Docker' : 'Podman'}: ${part.changes.map((change) => change.path).join(', ')} as before; ${await setup.deactivate()}`,
-    )
+    const name = setup.name === 'docker' ? 'Docker' : 'Podman'
+    report(`${name}: put back or removed ${part.changes.map((change) => change.path).join(', ')}`)
+    report(await setup.deactivate())
   }
   const kept = isLast ? await removeShared(left, paths, report) : []
   return { outcome: 'uninstalled', ...result, warnings: [...result.warnings, ...kept] }

@@ -23,7 +23,7 @@ export function installView(result: InstallResult): string[] {
     case 'unchanged':
       return [...notes, 'Everything was in place already.']
     case 'installed':
-      return [...notes, `Installed. Try it: ${result.tryIt}`, `Undo it: spark-run uninstall ${result.engine}`]
+      return [...notes, `Installed. Try it: ${result.tryIt}`, `Undo it: ${result.undo}`]
   }
 }
 

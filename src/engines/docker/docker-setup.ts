@@ -84,10 +84,7 @@ export async function openDocker(options: DockerOptions): Promise<DockerSetup> {
     dockerHost: dockerHost ?? null,
     notes,
     ownRuntime,
-    tryIt:
-      dockerHost === undefined || dockerHost === DEFAULT_HOST
-        ? 'docker run --rm --runtime spark <image>'
-        : `docker --host ${dockerHost} run --rm --runtime spark <image>`,
+    tryIt: describeTrial(dockerHost, daemonJson),
 
     computeChanges: (nextRuntime) => [
       computeDaemonJsonChange({
@@ -102,7 +99,8 @@ export async function openDocker(options: DockerOptions): Promise<DockerSetup> {
     ],
 
     activate: async () => {
-      if (socket === undefined) return 'no daemon was named, so none was told'
+      if (socket === undefined)
+        return 'Docker was not told: under a prefix no daemon is touched but one named by --docker-host'
       if (info === undefined) return 'Docker does not run; it reads the file when it starts'
       const isThere = (seen: DaemonInfo) =>
         seen.runtimes.get(RUNTIME_NAME)?.path === runtimePath &&
@@ -147,6 +145,13 @@ export async function openDocker(options: DockerOptions): Promise<DockerSetup> {
 }
 
 const DEFAULT_HOST = 'unix:///var/run/docker.sock'
+
+function describeTrial(dockerHost: string | undefined, daemonJson: string): string {
+  if (dockerHost === undefined)
+    return `start a daemon with dockerd --config-file ${daemonJson} …, then docker run --runtime spark …`
+  const host = dockerHost === DEFAULT_HOST ? '' : `--host ${dockerHost} `
+  return `docker ${host}run --rm --runtime spark <image>`
+}
 
 /** What Docker starts containers with when nobody names a runtime; undefined where that is us already. */
 function findOwnRuntime(

@@ -45,14 +45,17 @@ export async function openPodman(paths: HostPaths, purpose: 'install' | 'uninsta
   }
   return {
     name: 'podman',
-    notes: [],
+    notes: onHost
+      ? ['Rootless Podman cannot register containers with the guard: its containers with a GPU are refused.']
+      : [],
     ownRuntime: purpose === 'install' ? await findOwnRuntime(onHost ? podman : undefined, files.runtime) : undefined,
     tryIt: onHost
       ? 'podman run --rm --device nvidia.com/gpu=all <image>'
       : `CONTAINERS_CONF=${files.runtimes} podman --hooks-dir ${path.dirname(files.hook)} --runtime ${RUNTIME_NAME} run --rm <image>`,
     computeChanges: () => computePodmanFiles(paths),
     activate: async () => {
-      if (!onHost || podman === undefined) return 'under a prefix Podman is told by its command line, see below'
+      if (!onHost || podman === undefined)
+        return 'Podman was not told: under a prefix it learns of these files by its command line'
       const args = ['--runtime', RUNTIME_NAME, 'info', '--format', '{{.Host.OCIRuntime.Path}}']
       const { stdout, stderr, exitCode } = await probe(podman, args)
       if (exitCode === 0 && stdout.trim() === files.runtime) return 'Podman reads it at its next command'

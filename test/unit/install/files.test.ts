@@ -17,16 +17,19 @@ import {
 import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { hostPaths } from '../../../src/host/paths.js'
 import { beginTransaction, computePart } from '../../../src/install/apply.js'
 import { askYes } from '../../../src/install/ask.js'
 import { computeEdit, computeOwnFile, type NewFile } from '../../../src/install/file-change.js'
 import { readFileState, writeFileAtomically } from '../../../src/install/file-state.js'
+import { computeGuardService } from '../../../src/install/guard-service.js'
 import { withInstallLock } from '../../../src/install/lock.js'
 import { newInstallRecord, readInstallRecord, writeInstallRecord } from '../../../src/install/record.js'
 import { refuseWithoutRoot } from '../../../src/install/root.js'
 import { fillTemplate, readTemplate } from '../../../src/install/templates.js'
 import { applyUndo, computeUndo } from '../../../src/install/undo.js'
 import { formatChange, wholeFile } from '../../../src/install/unified-diff.js'
+import type { Plan } from '../../../src/plan/plan.js'
 import { thrown } from '../../support/thrown.js'
 
 let dir: string
@@ -142,7 +145,7 @@ describe('what the record says', () => {
   })
 
   it('survives its own file, and a broken one is refused', () => {
-    const record = newInstallRecord('spark-run 0.1.0', '', '/usr/bin/runc')
+    const record = newInstallRecord('')
     writeInstallRecord(at('state/install.json'), record)
     expect(readInstallRecord(at('state/install.json'))).toEqual(record)
     expect(readInstallRecord(at('none'))).toBeUndefined()
@@ -235,6 +238,30 @@ describe('templates', () => {
     })
     if (error !== undefined) return context.skip('systemd-analyze is not installed')
     expect((stdout + stderr).split('\n').filter((line) => line.includes('spark-guard.service'))).toEqual([])
+  })
+})
+
+describe('the service of the guard', () => {
+  const plan = { host: { reserveBytes: 1024, withholdBytes: 0 } } as Plan
+
+  it('is a systemd unit where systemd runs, with the numbers of the plan', () => {
+    const service = computeGuardService(hostPaths(''), plan, dir)
+    const [unit] = service.changes
+    expect(service.kind).toBe('systemd')
+    expect(unit?.path).toBe('/etc/systemd/system/spark-guard.service')
+    expect(unit?.after.content.toString()).toContain(
+      'ExecStart=/usr/lib/spark-run/spark-guard --run-dir /run/spark-run --log-dir /var/log/spark-run --reserve-bytes 1024\n',
+    )
+  })
+
+  it('is a supervised process elsewhere, and always under a prefix', () => {
+    expect(computeGuardService(hostPaths(''), plan, at('none')).kind).toBe('process')
+    const service = computeGuardService(hostPaths(at("o'brien")), plan, dir)
+    expect(service.kind).toBe('process')
+    const script = service.changes[0]?.after.content.toString() ?? ''
+    writeFileSync(at('script'), script)
+    expect(spawnSync('sh', ['-n', at('script')]).status).toBe(0)
+    expect(script).toContain("o'\\''brien")
   })
 })
 
