@@ -81,7 +81,7 @@ def main() -> int:
         try:
             buffers.append(Buffer(shape=(options.size,), dtype=DType.uint8, device=device))
         except ValueError as error:
-            if "memory" not in str(error):
+            if "memory" not in str(error).lower():
                 raise
             # Refused by the driver, or already by MAX's own memory manager (its size can be set by environment variables).
             by_driver = "CUDA_ERROR_OUT_OF_MEMORY" in str(error)
