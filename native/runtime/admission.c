@@ -324,7 +324,8 @@ spark_admission_pending (const struct spark_plan *plan, const char *id, pid_t *h
 {
   cleanup_close int fd = spark_run_dir_open (plan->run_dir, "admitted", NULL);
   struct spark_container pending;
-  if (fd < 0 || spark_registry_read (fd, id, &pending, NULL) != 0 || !pending_live (&pending, plan->proc_dir))
+  if (fd < 0 || spark_registry_read (fd, id, &pending, NULL) != 0
+      || (pending.pid != getpid () && !pending_live (&pending, plan->proc_dir)))
     return false;
   *holder = pending.pid;
   return true;

@@ -1,0 +1,491 @@
+import { spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { afterEach, describe, expect, test } from 'vitest'
+import { makeRig, nativeMissing, type Outcome, type Rig, type RigOptions } from './runtime-rig.js'
+
+const missing = nativeMissing()
+const GIB = 1024 ** 3
+
+let rig: Rig
+const start = async (options?: RigOptions) => {
+  rig = await makeRig(options)
+}
+afterEach(() => rig.close())
+
+const CONFIG = JSON.stringify({
+  ociVersion: '1.0.2',
+  process: { args: ['true'], env: ['PATH=/bin'], cwd: '/' },
+  root: { path: 'rootfs' },
+  linux: {},
+})
+const configWith = (env: string[]) =>
+  CONFIG.replace('"PATH=/bin"', ['PATH=/bin', ...env].map((e) => JSON.stringify(e)).join())
+
+function create(config = CONFIG, id = 'c1'): Outcome {
+  const bundle = rig.writeBundle(config)
+  return rig.runtime(['--log', rig.at('log'), '--log-format', 'json', 'create', '--bundle', bundle, id])
+}
+
+const logged = () => JSON.parse(readFileSync(rig.at('log'), 'utf8')) as Record<string, string>
+
+/** A refusal is heard in three places, silent on stdout, and leaves no trace. */
+function expectRefused(outcome: Outcome, sentence: string | RegExp, { event = true, config = CONFIG } = {}) {
+  const line = outcome.stderr.trimEnd()
+  expect(line).toMatch(/^spark-run: [^\n]+$/)
+  const said = line.slice('spark-run: '.length)
+  if (typeof sentence === 'string') expect(said.replaceAll(rig.dir, '@ROOT@')).toBe(sentence)
+  else expect(said).toMatch(sentence)
+  expect(outcome.status).toBe(1)
+  expect(outcome.stdout).toBe('')
+  expect(outcome.nextArgs).toBeUndefined()
+  expect(logged()).toMatchObject({ level: 'error', msg: line, time: expect.stringMatching(/^\d{4}-.*Z$/) })
+  if (event) expect(rig.events().at(-1)).toMatchObject({ schemaVersion: 1, type: 'refused', sentence: said })
+  const file = rig.at('bundle/config.json')
+  if (existsSync(file)) expect(readFileSync(file, 'utf8')).toBe(config)
+  for (const left of ['ledgers/c1', 'admitted/c1', 'containers/c1']) {
+    expect(existsSync(rig.at('run/spark-run', left)), left).toBe(false)
+  }
+  expect(readdirSync(rig.at('bundle')).filter((name) => name.endsWith('.tmp'))).toEqual([])
+}
+
+describe.skipIf(missing !== undefined)(`spark-runtime refuses${missing ? ` (skipped: ${missing})` : ''}`, () => {
+  test('a budget over what is left, saying who holds what', async () => {
+    await start()
+    const admitted = rig.hook(['admit', '--id', 'a1', '--request', 'v1;name=vllm;budget=8589934592'])
+    expect(admitted.status).toBe(0)
+    const config = configWith(['SPARK_RUN_BUDGET=9g'])
+    expectRefused(
+      create(config),
+      "a budget of 9.0 GiB (from SPARK_RUN_BUDGET) does not fit: 6.0 GiB is left of 16.0 GiB, less the host's reserve of " +
+        '2.0 GiB and what is held by vllm 8.0 GiB; ask for at most 6144m with --budget or SPARK_RUN_BUDGET, or stop another container',
+      { config },
+    )
+  })
+  test('when nothing is left', async () => {
+    await start()
+    rig.hook(['admit', '--id', 'a1', '--request', `v1;budget=${14 * GIB}`])
+    expectRefused(
+      create(),
+      "a budget of 4.0 GiB (from budget.default) does not fit: nothing is left of 16.0 GiB, less the host's reserve of 2.0 GiB " +
+        'and what is held by a1 14.0 GiB; stop another container first',
+    )
+  })
+  for (const [env, sentence] of [
+    [
+      'MAX_MEMORY_LIMIT_GB=40x',
+      `the container's MAX_MEMORY_LIMIT_GB: "40x" is not a size: write 40g, 512m, plain bytes or 30%`,
+    ],
+    ['SPARK_RUN_REQUEST=v1;budget=9g', 'SPARK_RUN_REQUEST has budget=9g, allowed: whole bytes above 0'],
+    [
+      'SPARK_RUN_REQUEST=v1;bugdet=9',
+      'SPARK_RUN_REQUEST has bugdet=9, allowed: the fields id, budget, reserve, priority and name',
+    ],
+    ['SPARK_RUN_REQUEST=v1;name=a;name=b', 'SPARK_RUN_REQUEST has name twice'],
+    ['SPARK_RUN_REQUEST=v2;budget=9', 'SPARK_RUN_REQUEST begins with "v2", allowed: v1'],
+    [
+      'SPARK_RUN_REQUEST=v1;priority=1001',
+      'SPARK_RUN_REQUEST has priority=1001, allowed: a whole number from -1000 to 1000',
+    ],
+    [
+      'SPARK_RUN_BUDGET=1m',
+      'a budget of 1.0 MiB (from SPARK_RUN_BUDGET) is less than a container needs here (budget.min 256.0 MiB); ask for more with --budget or SPARK_RUN_BUDGET',
+    ],
+  ] as const) {
+    test(env, async () => {
+      await start()
+      const config = configWith([env])
+      expectRefused(create(config), sentence, { config })
+    })
+  }
+  test('more than one container may have', async () => {
+    await start({
+      plan: { budget: { defaultBytes: null, maxBytes: 2 * GIB, minBytes: 1, wishes: [{ env: 'B', unitBytes: GIB }] } },
+    })
+    const config = configWith(['B=3'])
+    expectRefused(
+      create(config),
+      'a budget of 3.0 GiB (from B) is more than one container may have here (budget.max 2.0 GiB); ask for less with --budget or SPARK_RUN_BUDGET',
+      { config },
+    )
+  })
+  test('a host without a guard', async () => {
+    await start({ guard: false })
+    expectRefused(
+      create(),
+      /^the guard is not running .* so nobody would protect this host; start it with: systemctl start spark-guard/,
+    )
+  })
+  test('a host that is short of memory', async () => {
+    await start()
+    writeFileSync(rig.at('run/spark-run/guard.state'), 'version=1\npid=1\nready=1\nsoft=1\n')
+    expectRefused(create(), /^this host is short of memory: less than twice its reserve is available/)
+  })
+  test('a plan that is missing', async () => {
+    await start()
+    rmSync(rig.planFile)
+    expectRefused(
+      create(),
+      'there is no plan at @ROOT@/etc/spark-run/plan.json; write it anew with: spark-run install',
+      { event: false },
+    )
+  })
+  test('a plan that is no JSON', async () => {
+    await start()
+    rig.writePlan('{"planVersion":1,')
+    expectRefused(
+      create(),
+      /^the plan .*plan\.json is not JSON: .* at byte \d+; write it anew with: spark-run install$/,
+      { event: false },
+    )
+  })
+  test('a plan of another version', async () => {
+    await start({ plan: { planVersion: 7 } })
+    expectRefused(
+      create(),
+      'the plan @ROOT@/etc/spark-run/plan.json has version 7, this spark-runtime understands version 1; write it anew with: spark-run install',
+      { event: false },
+    )
+  })
+  for (const [what, nextRuntime, sentence] of [
+    [
+      'missing',
+      '/nowhere/runc',
+      /^the next runtime \/nowhere\/runc is missing \(No such file or directory\); set nextRuntime/,
+    ],
+    ['relative', 'runc', /^the next runtime "runc" is not an absolute path; set nextRuntime/],
+    ['a directory', '/usr', /^the next runtime \/usr is not an executable file/],
+    ['not executable', '/etc/passwd', /^the next runtime \/etc\/passwd is not an executable file/],
+  ] as const) {
+    test(`a next runtime that is ${what}`, async () => {
+      await start({ plan: { nextRuntime } })
+      expectRefused(create(), sentence)
+    })
+  }
+  for (const [what, make] of [
+    ['ourselves', () => rig.at('usr/lib/spark-run/spark-runtime')],
+    ['our other name', () => rig.at('usr/lib/spark-run/spark-hook')],
+    [
+      'ourselves through a link',
+      () => {
+        symlinkSync(rig.at('usr/lib/spark-run/spark-runtime'), rig.at('link'))
+        return rig.at('link')
+      },
+    ],
+    [
+      'a copy of us',
+      () => {
+        mkdirSync(rig.at('copy'))
+        copyFileSync(rig.at('usr/lib/spark-run/spark-runtime'), rig.at('copy/spark-runtime'))
+        return rig.at('copy/spark-runtime')
+      },
+    ],
+  ] as const) {
+    test(`a next runtime that is ${what}`, async () => {
+      await start()
+      rig.writePlan(JSON.stringify({ ...rig.plan(), nextRuntime: make() }))
+      expectRefused(create(), /is spark-runtime itself, which would never end; set nextRuntime/)
+    })
+  }
+  test('a next runtime that anybody can change', async () => {
+    await start()
+    chmodSync(rig.at('next'), 0o777)
+    expectRefused(create(), /can be changed by others than root, so it is not started/)
+  })
+  test('a next runtime that leads back to us', async () => {
+    await start()
+    writeFileSync(
+      rig.at('next'),
+      `#!/bin/sh\nexec ${rig.at('usr/lib/spark-run/spark-runtime')} --spark-plan=${rig.planFile} "$@"\n`,
+    )
+    const { status, stderr } = create()
+    expect(status).toBe(1)
+    expect(stderr).toMatch(/leads back to spark-runtime; take spark out of its list of low-level runtimes/)
+    expect(existsSync(rig.at('run/spark-run/ledgers/c1'))).toBe(false)
+  })
+  test('a next runtime that cannot be started: config.json is put back', async () => {
+    await start()
+    writeFileSync(rig.at('next'), '#!/nowhere/shell\n')
+    expectRefused(create(), /^the next runtime .*next cannot be started: No such file or directory$/)
+  })
+  test('a registry that cannot be written', async () => {
+    await start()
+    rmSync(rig.at('run/spark-run/containers'), { recursive: true, force: true })
+    writeFileSync(rig.at('run/spark-run/containers'), '')
+    expectRefused(create(), /containers cannot be opened \(spark-run keeps its registry there\): Not a directory$/)
+  })
+  test('a run directory that is a file', async () => {
+    await start({ plan: { onGuardMissing: 'warn' } })
+    rmSync(rig.runDir, { recursive: true })
+    writeFileSync(rig.runDir, '')
+    const { status, stderr } = create()
+    expect(status).toBe(1)
+    expect(stderr).toMatch(/^spark-run: .*run\/spark-run\/ledgers cannot be made/)
+  })
+  for (const [what, config, sentence] of [
+    ['no JSON', '{"ociVersion":', /config\.json is not JSON: unexpected end of data at byte \d+$/],
+    ['no object', '[]', /config\.json is not a JSON object$/],
+    [
+      'without a version',
+      '{}',
+      /^config\.json has no ociVersion; this spark-runtime understands OCI runtime configurations 1\.x$/,
+    ],
+    [
+      'of OCI version 2',
+      '{"ociVersion":"2.0.0"}',
+      /^config\.json has OCI version 2\.0\.0, this spark-runtime understands 1\.x; update spark-run$/,
+    ],
+    ['with strange mounts', '{"ociVersion":"1.0.0","mounts":{}}', /^config\.json: mounts is not an array$/],
+    [
+      'larger than 16 MiB',
+      `{"ociVersion":"1.0.0","x":"${'y'.repeat(17 * 1024 ** 2)}"}`,
+      /config\.json is larger than 16 MiB, the most that is read$/,
+    ],
+  ] as const) {
+    test(`a config.json that is ${what}`, async () => {
+      await start()
+      expectRefused(create(config), sentence, { config })
+    })
+  }
+  test('a bundle without a config.json', async () => {
+    await start()
+    mkdirSync(rig.at('bundle'))
+    const outcome = rig.runtime([
+      '--log',
+      rig.at('log'),
+      '--log-format',
+      'json',
+      'create',
+      '-b',
+      rig.at('bundle'),
+      'c1',
+    ])
+    expectRefused(outcome, '@ROOT@/bundle/config.json cannot be opened: No such file or directory')
+  })
+  test('an id that is no file name', async () => {
+    await start()
+    expectRefused(create(CONFIG, '../c1'), /^"\.\.\/c1" is not a container id: use 1 to 128 of A-Z a-z 0-9 _ \. -/)
+  })
+  test('an id that is there already', async () => {
+    await start()
+    const live = `version=1\nid=c2\npid=0\npid_start=0\ncgroup_v2=${rig.at('cgroup/c2')}\nbudget_bytes=1\nend=1\n`
+    mkdirSync(rig.at('run/spark-run/containers'))
+    mkdirSync(rig.at('cgroup/c2'))
+    writeFileSync(rig.at('cgroup/c2/cgroup.procs'), '1\n')
+    writeFileSync(rig.at('run/spark-run/containers/c2'), live)
+    expectRefused(create(CONFIG, 'c2'), 'a container with the id c2 is there already')
+    expect(readFileSync(rig.at('run/spark-run/containers/c2'), 'utf8')).toBe(live)
+  })
+  test('and writes logfmt where the engine asked for text', async () => {
+    await start({ guard: false })
+    rig.runtime(['--log', rig.at('log'), 'create', '-b', rig.writeBundle(CONFIG), 'c1'])
+    expect(readFileSync(rig.at('log'), 'utf8')).toMatch(
+      /^time="[^"]+" level=error msg="spark-run: the guard is not running [^\n]+\n$/,
+    )
+  })
+})
+
+describe.skipIf(missing !== undefined)('spark-runtime passes on', () => {
+  test('a config.json of 1 MB, edited', async () => {
+    await start()
+    const large = CONFIG.replace('"PATH=/bin"', `"PATH=/bin","LARGE=${'y'.repeat(1024 ** 2)}"`)
+    expect(create(large).status).toBe(0)
+    expect(readFileSync(rig.at('bundle/config.json'), 'utf8')).toContain('"io.spark-run.applied":"1"')
+  })
+  test('mode of config.json is kept', async () => {
+    await start()
+    const bundle = rig.writeBundle(CONFIG)
+    chmodSync(rig.at('bundle/config.json'), 0o640)
+    rig.runtime(['create', '-b', bundle, 'c1'])
+    expect(statSync(rig.at('bundle/config.json')).mode & 0o777).toBe(0o640)
+    expect(readlinkSync(rig.at('run/spark-run/next-runtime'))).toBe(rig.at('next'))
+  })
+  test('the bundle is the working directory unless one is given', async () => {
+    await start()
+    expect(rig.runtime(['create', 'c1'], { cwd: rig.writeBundle(CONFIG) }).status).toBe(0)
+    expect(readFileSync(rig.at('bundle/config.json'), 'utf8')).toContain('io.spark-run.applied')
+  })
+  test('the merged ld.so.preload has our line first and each of the image once', async () => {
+    await start()
+    const shim = '/usr/lib/spark-run/libspark-shim.so'
+    rig.runtime(['create', '-b', rig.writeBundle(CONFIG, `/opt/a.so\n${shim}\n/opt/b.so`), 'c1'])
+    const config = JSON.parse(readFileSync(rig.at('bundle/config.json'), 'utf8'))
+    const mount = config.mounts.find((m: { destination: string }) => m.destination === '/etc/ld.so.preload')
+    expect(readFileSync(mount.source, 'utf8')).toBe(`${shim}\n/opt/a.so\n/opt/b.so\n`)
+  })
+  test('a link in the image is followed inside the image, never on the host', async () => {
+    await start()
+    writeFileSync(rig.at('secret'), 'host secret\n')
+    const bundle = rig.writeBundle(CONFIG)
+    symlinkSync(rig.at('secret'), rig.at('bundle/rootfs/etc/ld.so.preload'))
+    rig.runtime(['create', '-b', bundle, 'c1'])
+    expect(readFileSync(rig.at('bundle/config.json'), 'utf8')).toContain(
+      `"source":"${rig.dir}/usr/lib/spark-run/ld.so.preload"`,
+    )
+    expect(existsSync(rig.at('run/spark-run/preload'))).toBe(false)
+  })
+  test('every verb but create and run, without touching anything', async () => {
+    await start({ guard: false })
+    for (const verb of ['state', 'start', 'kill', 'delete', 'exec', 'features', 'novel-verb']) {
+      const { status, stderr, nextArgs } = rig.runtime(['--root', 'R', verb, 'c1', '--', '--bundle', 'x'])
+      expect([status, stderr, nextArgs]).toEqual([0, '', ['--root', 'R', verb, 'c1', '--', '--bundle', 'x']])
+    }
+    expect(readdirSync(rig.runDir)).toEqual([])
+  })
+  test('everything while the kill switch is there', async () => {
+    await start({ guard: false })
+    writeFileSync(rig.at('etc/spark-run/disabled'), '')
+    expect(create()).toMatchObject({ status: 0, stderr: '' })
+    expect(readFileSync(rig.at('bundle/config.json'), 'utf8')).toBe(CONFIG)
+  })
+  test('a guard that is missing where the plan only warns', async () => {
+    await start({ guard: false, plan: { onGuardMissing: 'warn' } })
+    expect(create().status).toBe(0)
+    expect(rig.events()).toMatchObject([
+      { type: 'warning', id: 'c1', sentence: expect.stringMatching(/nobody protects this host$/) },
+    ])
+  })
+  for (const [what, spoil] of [
+    ['of another version', () => rig.writePlan(JSON.stringify({ ...rig.plan(), planVersion: 9 }))],
+    ['gone', () => rmSync(rig.planFile)],
+    ['torn', () => rig.writePlan('{"planVersion":1,"nextR')],
+  ] as const) {
+    test(`delete with a plan that is ${what}, to the runtime of last time`, async () => {
+      await start()
+      expect(create().status).toBe(0)
+      spoil()
+      expect(rig.runtime(['delete', '--force', 'c1'])).toMatchObject({
+        status: 0,
+        nextArgs: ['delete', '--force', 'c1'],
+      })
+      expect(rig.runtime(['create', '-b', rig.at('bundle'), 'c9']).status).toBe(1)
+    })
+  }
+})
+
+describe.skipIf(missing !== undefined)('spark-hook', () => {
+  test('precreate refuses on stderr alone, with an event', async () => {
+    await start({ guard: false })
+    const { status, stdout, stderr } = rig.hook(
+      ['precreate'],
+      CONFIG.replace('"linux":{}', '"linux":{"cgroupsPath":"/p/libpod-ab"}'),
+    )
+    expect([status, stdout]).toEqual([1, ''])
+    expect(stderr).toMatch(/^spark-run: the guard is not running/)
+    expect(rig.events()).toMatchObject([{ type: 'refused', id: 'ab' }])
+  })
+  test('precreate twice changes nothing the second time', async () => {
+    await start()
+    const config = CONFIG.replace('"linux":{}', '"linux":{"cgroupsPath":"/p/libpod-ab"}')
+    // Both runs need one living parent, as under Podman: the shell. /proc is the real one, so that it is seen to live.
+    rig.writePlan(
+      JSON.stringify({
+        ...rig.plan(),
+        paths: { ...(rig.plan().paths as object), procDir: '/proc' },
+        host: { reserveBytes: 1, withholdBytes: 0 },
+        budget: { defaultBytes: 1, minBytes: 1 },
+      }),
+    )
+    writeFileSync(rig.at('in.json'), config)
+    const hook = `${rig.at('usr/lib/spark-run/spark-hook')} precreate --plan ${rig.planFile}`
+    const script = `cd ${rig.dir}; ${hook} <in.json >one.json && ${hook} <one.json >two.json; echo $?`
+    expect(spawnSync('sh', ['-c', script], { encoding: 'utf8' })).toMatchObject({ stdout: '0\n', stderr: '' })
+    expect(readFileSync(rig.at('one.json'), 'utf8')).toContain('io.spark-run.applied')
+    expect(readFileSync(rig.at('two.json'), 'utf8')).toBe(readFileSync(rig.at('one.json'), 'utf8'))
+  })
+  test('precreate without any id', async () => {
+    await start()
+    expect(rig.hook(['precreate'], CONFIG).stderr).toMatch(
+      /does not say which container it is for: it has no linux\.cgroupsPath/,
+    )
+  })
+  test('admit prints what was granted, or refuses with exit code 125', async () => {
+    await start()
+    const granted = rig.hook(['admit', '--id', 'x1', '--request', 'v1;budget=4294967296;priority=3', '--env', 'A=1'])
+    expect(JSON.parse(granted.stdout)).toEqual({
+      id: 'x1',
+      budgetBytes: 4 * GIB,
+      reserveBytes: 2 * GIB,
+      engineBytes: 3865051136,
+      priority: 3,
+      ledger: rig.at('run/spark-run/ledgers/x1'),
+    })
+    const refused = rig.hook(['admit', '--id', 'x2', '--env', 'SPARK_RUN_BUDGET=11g'])
+    expect(refused).toMatchObject({ status: 125, stdout: '' })
+    expect(refused.stderr).toMatch(
+      /^spark-run: a budget of 11\.0 GiB \(from SPARK_RUN_BUDGET\) does not fit: 10\.0 GiB is left/,
+    )
+  })
+  test('a container that no carrier prepared is left alone', async () => {
+    await start()
+    const state = JSON.stringify({ ociVersion: '1.0.2', id: 'c1', pid: process.pid, status: 'creating', bundle: '/b' })
+    expect(rig.hook(['createRuntime'], state)).toMatchObject({ status: 0, stdout: '', stderr: '' })
+  })
+  const state = (more: object) =>
+    JSON.stringify({
+      ociVersion: '1.0.2',
+      id: 'c1',
+      pid: 4194305,
+      annotations: { 'io.spark-run.applied': '1' },
+      ...more,
+    })
+  for (const [what, text, sentence] of [
+    [
+      'gone already',
+      state({}),
+      /^spark-run: container c1 is gone already \(its process 4194305 has ended\), so it is not registered$/,
+    ],
+    ['without a pid', state({ pid: undefined }), /^spark-run: the OCI state of container c1 has no pid$/],
+    ['without an id', state({ id: undefined }), /^spark-run: the OCI state on stdin has no usable id$/],
+    ['not JSON', '{"id', /^spark-run: the OCI state on stdin is not JSON/],
+    ['empty', '', /^spark-run: the OCI state on stdin is not JSON/],
+  ] as const) {
+    test(`createRuntime of a container that is ${what}`, async () => {
+      await start()
+      const { status, stderr } = rig.hook(['createRuntime'], text)
+      expect(status).toBe(1)
+      expect(stderr.trimEnd()).toMatch(sentence)
+    })
+  }
+  test('poststop forgets registry entry, admission and ledger, and never fails', async () => {
+    await start()
+    rig.hook(['admit', '--id', 'c1'])
+    expect(existsSync(rig.at('run/spark-run/ledgers/c1'))).toBe(true)
+    expect(rig.hook(['poststop'], JSON.stringify({ id: 'c1', status: 'stopped' })).status).toBe(0)
+    expect(existsSync(rig.at('run/spark-run/ledgers/c1'))).toBe(false)
+    expect(existsSync(rig.at('run/spark-run/admitted/c1'))).toBe(false)
+    for (const text of ['', '{}', '{"id":"../../etc/passwd"}']) expect(rig.hook(['poststop'], text).status).toBe(0)
+    rmSync(rig.planFile)
+    expect(rig.hook(['poststop'], '{"id":"c1"}').status).toBe(0)
+  })
+  for (const [args, sentence] of [
+    [['nonsense'], /what to do is missing or unknown; allowed: prestart, createRuntime/],
+    [['ledger'], /ledger needs --file FILE and --budget-bytes N above 0/],
+    [['register'], /register needs --id ID .* and --pid N/],
+    [['register', '--pid', '-1'], /--pid is "-1", allowed: a whole number from 0 to 2147483647/],
+    [['register', '--id', 'a', '--pid', '4194305', '--pgid', '1'], /process 4194305 is gone already/],
+    [['admit'], /admit needs --id ID/],
+    [['admit', '--id', 'a', 'b'], /"b" is one argument too many/],
+    [['admit', '--nonsense'], /unknown option or option without its value/],
+  ] as const) {
+    test(`${args.join(' ')} is one sentence`, async () => {
+      await start()
+      const { status, stdout, stderr } = rig.hook(args)
+      expect(status).not.toBe(0)
+      expect(stdout).toBe('')
+      expect(stderr).toMatch(/^spark-run: [^\n]+\n$/)
+      expect(stderr).toMatch(sentence)
+    })
+  }
+})
