@@ -35,7 +35,7 @@ export function parseEvent(line: string): GuardEvent | undefined {
 }
 
 /** All events in a text of JSON lines, oldest first; lines that are not events are skipped. */
-export function parseEvents(text: string): GuardEvent[] {
+function parseEvents(text: string): GuardEvent[] {
   return text
     .split('\n')
     .map(parseEvent)

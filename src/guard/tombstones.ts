@@ -60,7 +60,7 @@ export async function readTombstones(tombstoneDir: string): Promise<Tombstone[]>
 }
 
 /** The tombstone in `file`, or undefined where there is none or it cannot be understood. */
-export async function readTombstone(file: string): Promise<Tombstone | undefined> {
+async function readTombstone(file: string): Promise<Tombstone | undefined> {
   try {
     return parseTombstone(await readFile(file, 'utf8'))
   } catch (error) {

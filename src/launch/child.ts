@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 
 /** Exit codes of a shell for a program that is not there, or cannot be run. */
-export const EXIT_NOT_FOUND = 127
-export const EXIT_NOT_EXECUTABLE = 126
+const EXIT_NOT_FOUND = 127
+const EXIT_NOT_EXECUTABLE = 126
 
 const ALWAYS_FORWARDED = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
 // The kernel sends these to the whole foreground group of a terminal, so the child has them already.

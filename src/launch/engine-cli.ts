@@ -10,7 +10,7 @@ export interface EngineAnswer {
   readonly stderr: string
 }
 
-export interface AskOptions {
+interface AskOptions {
   /** Text for its stdin; without it stdin is empty. */
   readonly input?: string | Buffer
   readonly timeoutMs?: number
@@ -31,7 +31,7 @@ export interface EngineCli {
 }
 
 /** A running question; `stop` may be called at any time, more than once. */
-export interface Following {
+interface Following {
   stop(): void
 }
 

@@ -1,7 +1,7 @@
 import { EXIT_USAGE, ExpectedError } from '../errors.js'
 
 /** What a person may put between `spark-run` and `docker` or `podman`. Sizes are still texts: their share may depend on the machine. */
-export interface OwnOptions {
+interface OwnOptions {
   readonly budget?: string
   readonly reserve?: string
   readonly priority?: number
