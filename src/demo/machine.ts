@@ -1,4 +1,5 @@
 import { EXIT_USAGE, ExpectedError } from '../errors.js'
+import { defaultReserveBytes } from '../plan/compile.js'
 import { formatBytes } from '../plan/size.js'
 
 /** A machine that the demo plays on: part of this one, the rest withheld. */
@@ -27,7 +28,7 @@ const SHARE_OF_AVAILABLE = 1 / 4
 const floorTo = (bytes: number, step: number) => Math.floor(bytes / step) * step
 
 /**
- * The machine to rehearse: at most 4 GiB and a quarter of what is available, an eighth of it reserve.
+ * The machine to rehearse: at most 4 GiB and a quarter of what is available, with the reserve of the default policy.
  *
  * @throws ExpectedError when `wantedBytes` is out of these bounds, or this machine has too little memory free.
  */
@@ -51,7 +52,7 @@ export function computeSmallMachine(availableBytes: number, wantedBytes?: number
   return {
     sizeBytes,
     withholdBytes: availableBytes - sizeBytes,
-    reserveBytes: floorTo(sizeBytes / 8, 2 * MIB),
+    reserveBytes: defaultReserveBytes(sizeBytes),
     budgetBytes: floorTo(sizeBytes * 0.375, 2 * MIB),
   }
 }

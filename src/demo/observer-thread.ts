@@ -56,10 +56,22 @@ function readNumber(file: string): number {
 }
 
 function lookAtCgroup() {
-  if (watched === undefined) return
+  if (watched === undefined) {
+    cgroupBytes = pids.reduce((sum, pid) => sum + residentBytes(pid), 0)
+    return
+  }
   cgroupBytes = readNumber(watched.currentFile)
   const peak = watched.peakFile === undefined ? 0 : readNumber(watched.peakFile)
   observation.cgroupPeakBytes = Math.max(observation.cgroupPeakBytes, peak, cgroupBytes)
+}
+
+/** What `top` shows as RES. */
+function residentBytes(pid: number): number {
+  try {
+    return Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
+  } catch {
+    return 0
+  }
 }
 
 /** What the simulator's memory files of one process hold: their blocks are pages that really exist. */

@@ -6,7 +6,7 @@ export interface Observer {
   begin(): void
   /** Watches a container's memory cgroup as well. */
   watch(files: { currentFile: string; peakFile: string | undefined }): void
-  /** Counts the simulator's memory files of these processes, where huge pages cannot be had. */
+  /** Watches processes instead, where there is no container. */
   watchProcesses(pids: number[]): void
   /** Called with the latest look some ten times a second. */
   onSample(listener: ((sample: Sample) => void) | undefined): void

@@ -1,4 +1,5 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Performance } from './stage.js'
@@ -9,6 +10,8 @@ export interface PerformanceOptions {
   readonly env: NodeJS.ProcessEnv
   /** What a person would have typed. */
   readonly command: string
+  /** Where its output goes; default: to us. The guard can write its last words into a file, but not into our pipes. */
+  readonly outputFile?: string
   /** How to end it; default: SIGTERM to its process group, and SIGKILL when that does not help. */
   readonly end?: () => Promise<void>
 }
@@ -22,20 +25,18 @@ export interface RunningPerformance extends Performance {
 const END_PATIENCE_MS = 5_000
 
 /** Starts a program in a session of its own, so that Ctrl-C is ours to answer, and keeps what it prints. */
-export function startPerformance({ argv, env, command, end }: PerformanceOptions): RunningPerformance {
+export function startPerformance({ argv, env, command, outputFile, end }: PerformanceOptions): RunningPerformance {
   const [program, ...args] = argv
-  const child = spawn(program, args, { detached: true, env, stdio: ['pipe', 'pipe', 'pipe'] })
-  let text = ''
+  const fd = outputFile === undefined ? undefined : openSync(outputFile, 'a', 0o600)
+  const child = spawn(program, args, { detached: true, env, stdio: ['pipe', fd ?? 'pipe', fd ?? 'pipe'] })
+  if (fd !== undefined) closeSync(fd)
+  const output = outputFile === undefined ? collectOutput(child) : () => readFileSync(outputFile, 'utf8')
+  let notStarted = ''
   let ended = false
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (chunk: string) => {
-      text += chunk
-    })
-  }
-  child.stdin.on('error', () => {})
+  child.stdin?.on('error', () => {})
   const exited = new Promise<number>((resolve) => {
     child.once('error', (error: NodeJS.ErrnoException) => {
-      text += `${program}: ${error.message}\n`
+      notStarted = `${program}: ${error.message}\n`
       ended = true
       resolve(error.code === 'ENOENT' ? 127 : 126)
     })
@@ -63,9 +64,9 @@ export function startPerformance({ argv, env, command, end }: PerformanceOptions
     command,
     exited,
     hasExited: () => ended,
-    output: () => text,
+    output: () => output() + notStarted,
     cue: () => {
-      child.stdin.end('\n')
+      child.stdin?.end('\n')
     },
     end: async () => {
       if (ended) return
@@ -73,4 +74,14 @@ export function startPerformance({ argv, env, command, end }: PerformanceOptions
       await exited
     },
   }
+}
+
+function collectOutput(child: ChildProcess): () => string {
+  let text = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk
+    })
+  }
+  return () => text
 }

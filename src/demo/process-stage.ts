@@ -81,6 +81,7 @@ export function createProcessStage(setup: ProcessStageSetup): Stage {
       argv: ['/bin/sh', '-c', 'read -r cue && exec "$@"', 'sh', ...argv],
       env: { PATH: '/usr/bin:/bin', ...simulatorEnv(), ...env },
       command: shown,
+      outputFile: path.join(paths.logDir, `${role.name}.log`),
     })
     setup.onProcess(performance.pid)
     running.set(role.name, performance)

@@ -6,7 +6,7 @@ export interface Sample {
   availableBytes: number
   /** Driver memory: huge pages in use beyond those of the beginning, or what the simulator's files hold. */
   driverBytes: number
-  /** What the watched memory cgroup is charged with; 0 while none is watched. */
+  /** What the watched memory cgroup is charged with, or the watched processes have resident; 0 while nothing is watched. */
   cgroupBytes: number
 }
 
@@ -35,7 +35,7 @@ export type ObserverRequest =
   | { kind: 'begin' }
   /** Watches the memory cgroup whose files are these; the peak may be missing. */
   | { kind: 'watch'; currentFile: string; peakFile: string | undefined }
-  /** Adds up the memory files of these processes (`driverSource: 'files'`). */
+  /** Watches these processes: what they have resident, and (`driverSource: 'files'`) what their memory files hold. */
   | { kind: 'processes'; pids: number[] }
   /** Ends the observation; the answer is an {@link Observation}. */
   | { kind: 'finish' }

@@ -28,7 +28,7 @@ export const budgetScene: Scene = {
       refusals,
       story: [
         `The engine was told of ${formatBytes(saw?.totalBytes ?? 0)} and took ${formatBytes(heldBytes)}.`,
-        `It asked for more ${refusals} times and got ${refusedWith ?? 'it'}; it went on with what it had, and ended by itself.`,
+        `It asked for more ${refusals} times and was told ${refusedWith ?? 'no such thing'}; it went on with what it had and ended by itself.`,
       ],
     }
   },

@@ -38,7 +38,7 @@ export const guardScene: Scene = {
         '--mode',
         'bypass',
         '--chunk',
-        '32m',
+        '8m',
         '--limit',
         `${Math.floor(machine.sizeBytes / MIB)}m`,
         '--hold',
@@ -65,7 +65,7 @@ export const guardScene: Scene = {
       sentenceInLog: kill?.log.includes(kill.sentence) ?? false,
       story: [
         `The engine had a budget of ${formatBytes(machine.budgetBytes / 2)} and had taken ${formatBytes(heldBytes)} when it was killed.`,
-        ...(kill === undefined ? [] : [`Its own log ends with: ${kill.sentence}`]),
+        ...(kill === undefined ? [] : ['Its own log, where its owner looks first, has the same sentence.']),
         ...(kill === undefined || kill.explanation === ''
           ? []
           : [

@@ -27,7 +27,7 @@ export const maxScene: Scene = {
       refusals,
       story: [
         `MAX was told of ${formatBytes(saw?.totalBytes ?? 0)} and held ${formatBytes(heldBytes)} in buffers.`,
-        ...(refusals > 0 ? [`${refusals} buffers beyond were refused, and MAX went on.`] : []),
+        ...(refusals > 0 ? ['The next buffer was refused without harm, and MAX ended by itself.'] : []),
       ],
     }
   },

@@ -14,7 +14,7 @@ describe('the small machine', () => {
     expect(computeSmallMachine(100 * GIB)).toEqual({
       sizeBytes: 4 * GIB,
       withholdBytes: 96 * GIB,
-      reserveBytes: 512 * MIB,
+      reserveBytes: 1 * GIB,
       budgetBytes: 1536 * MIB,
     })
   })
