@@ -22,3 +22,15 @@ $(OBJ)/greedy.o: ../images/greedy/greedy.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 $(GREEDY): $(OBJ)/greedy.o $(SIM_COMMON:%=$(OBJ)/common/%.o)
 	$(CC) -pie -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -o $@ $^ -ldl
+
+# Tests link the same sources, built with sanitizers; test_sim_resolve also opens the libraries as built.
+$(SAN)/sim.a: $(SIM_SHARED:%=$(SAN)/sim/%.o) $(SIM_CUDA:%=$(SAN)/sim/%.o) $(SIM_NVML:%=$(SAN)/sim/%.o)
+	rm -f $@ && $(AR) rcs $@ $^
+
+SIM_TESTS := $(patsubst test/sim/%.c,$(B)/test/%,$(wildcard test/sim/test_*.c))
+TESTS += $(SIM_TESTS)
+
+$(SAN)/test/sim/test_sim_resolve.o: CPPFLAGS += -DSIM_DIR='"$(abspath $(B)/sim)"'
+$(SIM_TESTS): $(B)/test/%: $(SAN)/test/sim/%.o $(SAN)/sim.a $(SAN)/common.a $(SIM_LIBS)
+	@mkdir -p $(@D)
+	$(CC) -fsanitize=address,undefined -o $@ $< $(SAN)/sim.a $(SAN)/common.a -lpthread -ldl

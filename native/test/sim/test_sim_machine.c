@@ -1,0 +1,220 @@
+/* The machine that processes share: huge pages, counted by the kernel for all of them. Other programs on this host may use
+   huge pages meanwhile, so a piece that fails is tried again; what is wrong stays wrong. */
+#include "on_machine.h"
+
+#include "common/meminfo.h"
+
+#include <fcntl.h>
+#include <signal.h>
+
+enum { TRIES = 8 };
+
+int nvmlInit_v2 (void);
+int nvmlDeviceGetHandleByIndex_v2 (unsigned index, void **device);
+int nvmlDeviceGetMemoryInfo (void *device, void *memory);
+int nvmlDeviceGetMemoryInfo_v2 (void *device, void *memory);
+
+static uint64_t
+huge_bytes_in_use (void)
+{
+  struct spark_meminfo meminfo = { 0 };
+  int fd = open ("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+  CHECK (spark_meminfo_read (fd, 0, &meminfo) == 0);
+  close (fd);
+  return (meminfo.huge_total - meminfo.huge_free) * meminfo.huge_page_bytes;
+}
+
+static void
+start_from_here (void)
+{
+  char text[32];
+  snprintf (text, sizeof text, "%llu", (unsigned long long) huge_bytes_in_use ());
+  setenv ("SPARK_SIM_BASELINE", text, 1);
+}
+
+static int
+tried (void (*piece) (void))
+{
+  int status = -1;
+  for (int i = 0; i < TRIES && status != 0; i++)
+    {
+      start_from_here ();
+      status = on_machine ("64m", "hugetlb", piece);
+      if (status != 0)
+        nanosleep (&(struct timespec){ .tv_nsec = 200000000 }, NULL);
+    }
+  return status;
+}
+
+/* A process that takes `bytes`, says so, and holds them until it is told to end. */
+struct holder {
+  pid_t pid;
+  int tell;
+  int told;
+};
+
+static struct holder
+hold (uint64_t bytes)
+{
+  int to[2], from[2];
+  CHECK (pipe (to) == 0 && pipe (from) == 0);
+  fflush (stdout);
+  struct holder holder = { .pid = fork (), .tell = to[1], .told = from[0] };
+  if (holder.pid == 0)
+    {
+      char result, end;
+      CUdeviceptr pointer = 0;
+      close (to[1]);
+      driver_up ();
+      result = (char) cuMemAlloc_v2 (&pointer, bytes);
+      if (write (from[1], &result, 1) == 1 && read (to[0], &end, 1) == 1)
+        _exit (check_failed_here);
+      _exit (1);
+    }
+  close (to[0]);
+  close (from[1]);
+  return holder;
+}
+
+static int
+result_of (const struct holder *holder)
+{
+  char result = -1;
+  return read (holder->told, &result, 1) == 1 ? result : -1;
+}
+
+static void
+end (const struct holder *holder, int signal_number)
+{
+  /* A byte, not the end of file: later holders have inherited this pipe, too. */
+  if (signal_number != 0)
+    kill (holder->pid, signal_number);
+  else
+    CHECK (write (holder->tell, "", 1) == 1);
+  close (holder->tell);
+  waitpid (holder->pid, NULL, 0);
+  close (holder->told);
+}
+
+static void
+others_count (void)
+{
+  struct holder other = hold (40 * MIB);
+  CHECK (result_of (&other) == CUDA_SUCCESS);
+  driver_up ();
+  CUdeviceptr pointer = 42;
+  CHECK (free_bytes () == 24 * MIB);
+  CHECK (cuMemAlloc_v2 (&pointer, 26 * MIB) == CUDA_ERROR_OUT_OF_MEMORY && pointer == 42);
+  CHECK (cuMemAlloc_v2 (&pointer, 24 * MIB) == CUDA_SUCCESS);
+  CHECK (free_bytes () == 0);
+  end (&other, 0);
+  CHECK (free_bytes () == 40 * MIB);
+}
+
+static void
+death_gives_back (void)
+{
+  struct holder other = hold (40 * MIB);
+  CHECK (result_of (&other) == CUDA_SUCCESS);
+  driver_up ();
+  CHECK (free_bytes () == 24 * MIB);
+  end (&other, SIGKILL);
+  CHECK (free_bytes () == 64 * MIB);
+}
+
+static void
+a_race (void)
+{
+  struct holder holders[3];
+  int winners = 0;
+  for (int i = 0; i < 3; i++)
+    holders[i] = hold (40 * MIB);
+  for (int i = 0; i < 3; i++)
+    winners += result_of (&holders[i]) == CUDA_SUCCESS;
+  CHECK (winners == 1);
+  for (int i = 0; i < 3; i++)
+    end (&holders[i], 0);
+}
+
+static void
+freed_pages (void)
+{
+  driver_up ();
+  uint64_t before = huge_bytes_in_use ();
+  for (int i = 0; i < 20; i++)
+    {
+      CUdeviceptr pointer = 0;
+      CHECK (cuMemAlloc_v2 (&pointer, 40 * MIB) == CUDA_SUCCESS);
+      CHECK (huge_bytes_in_use () == before + 40 * MIB);
+      CHECK (cuMemsetD8_v2 (pointer, 1, 40 * MIB) == CUDA_SUCCESS);
+      CHECK (huge_bytes_in_use () == before + 40 * MIB);
+      CHECK (cuMemFree_v2 (pointer) == CUDA_SUCCESS);
+    }
+  CHECK (huge_bytes_in_use () == before);
+}
+
+static void
+nvml_agrees (void)
+{
+  struct {
+    unsigned long long total, free, used;
+  } memory = { 0 };
+  struct {
+    unsigned version;
+    unsigned long long total, reserved, free, used;
+  } memory_v2 = { .version = sizeof memory_v2 | 2U << 24 };
+  void *device = NULL;
+  driver_up ();
+  CUdeviceptr pointer = 0;
+  CHECK (nvmlDeviceGetHandleByIndex_v2 (0, &device) == 1);
+  CHECK (nvmlInit_v2 () == 0);
+  CHECK (nvmlDeviceGetHandleByIndex_v2 (0, &device) == 0);
+  CHECK (cuMemAlloc_v2 (&pointer, 10 * MIB) == CUDA_SUCCESS);
+  CHECK (nvmlDeviceGetMemoryInfo (device, &memory) == 0);
+  CHECK (memory.total == 64 * MIB && memory.free == 54 * MIB && memory.used == 10 * MIB);
+  CHECK (nvmlDeviceGetMemoryInfo_v2 (device, &memory_v2) == 0);
+  CHECK (memory_v2.total == 64 * MIB && memory_v2.free == 54 * MIB && memory_v2.used == 10 * MIB);
+  memory_v2.version = 1;
+  CHECK (nvmlDeviceGetMemoryInfo_v2 (device, &memory_v2) == 25);
+  setenv ("SPARK_SIM_NVML", "not-supported", 1);
+  CHECK (nvmlDeviceGetMemoryInfo (device, &memory) == 3);
+}
+
+static bool
+kernel_gives_huge_pages (void)
+{
+  unsigned long long pages = 0;
+  FILE *file = fopen ("/proc/sys/vm/nr_overcommit_hugepages", "re");
+  if (file != NULL && fscanf (file, "%llu", &pages) != 1)
+    pages = 0;
+  if (file != NULL)
+    fclose (file);
+  return pages >= 128;
+}
+
+int
+main (void)
+{
+  static const struct {
+    void (*piece) (void);
+    const char *sentence;
+  } pieces[] = {
+    { others_count, "what another process holds is not free, and is when it ends" },
+    { death_gives_back, "a killed process gives its pages back" },
+    { a_race, "of three processes that ask at once for most of the machine exactly one gets it" },
+    { freed_pages, "the kernel counts exactly what is held, touched or not" },
+    { nvml_agrees, "NVML says what CUDA says, or that it does not know" },
+  };
+  bool possible = kernel_gives_huge_pages ();
+  for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++)
+    {
+      if (!possible)
+        {
+          test_skip (pieces[i].sentence, "vm.nr_overcommit_hugepages is less than 128 here");
+          continue;
+        }
+      CHECK (tried (pieces[i].piece) == 0);
+      test_done (pieces[i].sentence);
+    }
+  return check_done ();
+}
