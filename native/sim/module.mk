@@ -17,10 +17,11 @@ $(SIM_LIBS): $(SIM_SHARED:%=$(OBJ)/sim/%.o) $(SIM_COMMON:%=$(OBJ)/common/%.o)
 GREEDY := $(B)/greedy
 PROGRAMS += $(GREEDY)
 
-$(OBJ)/greedy.o: ../images/greedy/greedy.c
+GREEDY_OBJ := $(patsubst ../images/greedy/%.c,$(OBJ)/greedy/%.o,$(wildcard ../images/greedy/*.c))
+$(OBJ)/greedy/%.o: ../images/greedy/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
-$(GREEDY): $(OBJ)/greedy.o $(SIM_COMMON:%=$(OBJ)/common/%.o)
+$(GREEDY): $(GREEDY_OBJ) $(SIM_COMMON:%=$(OBJ)/common/%.o)
 	$(CC) -pie -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -o $@ $^ -ldl
 
 # Tests link the same sources, built with sanitizers; test_sim_resolve also opens the libraries as built.
