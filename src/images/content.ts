@@ -55,6 +55,7 @@ const LOADERS: Record<NativeArch, string> = {
 
 /** A loader finds its own libc where its distribution has it, so libc stays where it was found. */
 function greedyContent(nativeDir: string, arch: NativeArch): ImageContent {
+  const engine = native(nativeDir, 'greedy', '/bin/greedy', 0o755)
   const loader = LOADERS[arch]
   const libc = first(
     [`/lib/${arch}-linux-gnu/libc.so.6`, '/lib64/libc.so.6', '/usr/lib/libc.so.6'],
@@ -64,7 +65,7 @@ function greedyContent(nativeDir: string, arch: NativeArch): ImageContent {
   const busybox = first(['/bin/busybox'], 'busybox', 'Install it: apt-get install busybox-static')
   return {
     sources: [
-      native(nativeDir, 'greedy', '/bin/greedy', 0o755),
+      engine,
       { kind: 'file', from: busybox, to: '/bin/busybox', mode: 0o755 },
       ...['sh', 'cat', 'env', 'ls', 'sleep'].map(
         (applet): ImageSource => ({ kind: 'link', to: `/bin/${applet}`, target: 'busybox' }),

@@ -3,8 +3,6 @@ import { packageVersion } from '../host/package-files.js'
 /** The images that spark-run brings along; `images/<name>/README.md` says what each is for. */
 export type ImageName = 'guard' | 'greedy' | 'max'
 
-export const IMAGE_NAMES: readonly ImageName[] = ['guard', 'greedy', 'max']
-
 /** One thing in an image's root file system. */
 export type ImageSource =
   /** A file of this machine; symbolic links are followed. */
