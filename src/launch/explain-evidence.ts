@@ -8,7 +8,7 @@ import { readTombstones, type Tombstone } from '../guard/tombstones.js'
 import type { HostPaths } from '../host/paths.js'
 import { parseRequest, REQUEST_ENV } from '../plan/request.js'
 import { createEngineCli, type EngineCli } from './engine-cli.js'
-import type { Evidence, InspectedContainer } from './explain-verdict.js'
+import { computeVerdict, type Evidence, type InspectedContainer } from './explain-verdict.js'
 import { REQUEST_LABEL } from './sidecar-registration.js'
 
 const ENGINE_TIMEOUT_MS = 5_000
@@ -46,31 +46,38 @@ export async function readEvidence(
   paths: HostPaths,
   environment: Readonly<NodeJS.ProcessEnv> = process.env,
 ): Promise<Evidence> {
-  const engines = (['docker', 'podman'] as const).map((engine) => createEngineCli(engine, [], environment))
-  const [tombstones, events, registry, sidecar, inspected, names] = await Promise.all([
+  const docker = createEngineCli('docker', [], environment)
+  const [tombstones, events, registry, sidecar, ofDocker] = await Promise.all([
     readTombstones(paths.tombstoneDir),
     readEvents(paths.eventsFile),
     readLiveRegistry(paths.registryDir),
-    readSidecarRecords(engines[0], paths),
-    Promise.all(engines.map((cli) => inspectContainer(cli, who))),
-    Promise.all(engines.map(listNames)),
+    readSidecarRecords(docker, paths),
+    askEngine(docker, who),
   ])
-  return {
+  const evidence = {
     tombstones: [...tombstones, ...sidecar.tombstones].sort((a, b) => b.killedAt.localeCompare(a.killedAt)),
     events: [...events, ...sidecar.events].sort((a, b) => a.time.localeCompare(b.time)),
     registry,
-    inspected: inspected.find((container) => container !== undefined),
-    knownNames: names.flat(),
+    ...ofDocker,
   }
+  const { kind } = computeVerdict(who, evidence)
+  if (kind !== 'unknown' && kind !== 'gone') return evidence
+  // Asked last, because Podman makes itself a storage for everybody who asks it for the first time.
+  const ofPodman = await askEngine(createEngineCli('podman', [], environment), who)
+  return { ...evidence, ...ofPodman, knownNames: [...ofDocker.knownNames, ...ofPodman.knownNames] }
+}
+
+async function askEngine(cli: EngineCli, who: string): Promise<Pick<Evidence, 'inspected' | 'knownNames'>> {
+  const [inspected, knownNames] = await Promise.all([inspectContainer(cli, who), listNames(cli)])
+  return { inspected, knownNames }
 }
 
 /** Where the guard is a container, its records may lie on another host, or be root's alone. */
 async function readSidecarRecords(
-  cli: EngineCli | undefined,
+  cli: EngineCli,
   paths: HostPaths,
 ): Promise<{ tombstones: readonly Tombstone[]; events: readonly GuardEvent[] }> {
   const none = { tombstones: [], events: [] }
-  if (cli === undefined) return none
   try {
     const sidecar = await findSidecar(cli, paths)
     if (sidecar === undefined) return none

@@ -161,6 +161,5 @@ async function ensureGuardImage(launch: DockerLaunch): Promise<string> {
   const arch = launch.info.architecture === 'aarch64' ? 'aarch64' : 'x86_64'
   return buildImage(await connectAsTheCliDoes(launch.cli, launch.environment), 'guard', {
     nativeDir: nativeBuildDir(arch),
-    log: launch.say,
   })
 }

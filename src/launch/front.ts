@@ -1,4 +1,4 @@
-import { ExpectedError } from '../errors.js'
+import { EXIT_REFUSED, ExpectedError } from '../errors.js'
 import { packageVersion } from '../host/package-files.js'
 import { type NotStarted, runInOurPlace } from './child.js'
 import { findEngineVerb } from './engine-verb.js'
@@ -48,6 +48,10 @@ export async function launch(
   try {
     return await launchEngine(parseInvocation(argv, isSet(environment.SPARK_RUN_QUIET)), environment)
   } catch (error) {
+    if (isSystemError(error)) {
+      complain(`nothing was started, because this machine refuses: ${error.message}`)
+      return EXIT_REFUSED
+    }
     if (!(error instanceof ExpectedError)) throw error
     complain(error.hint === undefined ? error.message : `${error.message}. ${error.hint}`)
     return error.exitCode
@@ -112,6 +116,11 @@ function optionsWithoutEffect({ options }: Invocation): string | undefined {
 /** `spark-run docker --help` is ours; any `--help` further on belongs to the engine. */
 function asksOurHelp(argv: readonly string[]): boolean {
   return (argv[0] === 'docker' || argv[0] === 'podman') && argv[1] === '--help'
+}
+
+/** A full disk, a directory that may not be written: not a bug, and the kernel's own sentence says it. */
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error && 'code' in error
 }
 
 function isSet(value: string | undefined): boolean {

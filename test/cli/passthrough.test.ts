@@ -223,6 +223,14 @@ describe('what is not guarded is said once', () => {
     expect(sparkRun(['docker', 'compose', 'up'], { SPARK_RUN_QUIET: '1' }).stderr).toBe('')
   })
 
+  test('a command that cannot be found behind global flags of tomorrow is passed on as it is', () => {
+    const args = ['--flag-of-tomorrow', 'x', 'run', 'image']
+    expect(sparkRun(['docker', ...args]).stderr).toBe(
+      'spark-run: the docker command could not be found behind its global flags, so a container that it makes has no budget\n',
+    )
+    expect(argvSeen()).toEqual(args)
+  })
+
   test('a budget where no container is made', () => {
     expect(sparkRun(['--budget', '1g', 'docker', 'ps']).stderr).toBe(
       'spark-run: --budget has no effect on docker ps: only run and create make containers\n',
