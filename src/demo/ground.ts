@@ -28,6 +28,9 @@ export interface GroundOptions {
   readonly machineBytes: number | undefined
 }
 
+/** Why containers are of no use without huge pages. */
+const NO_STAND_IN = 'there are no huge pages, and only they can stand in for driver memory, which no memory cgroup sees'
+
 /** Everything that is set up for the demo: a stage, and the guard that can be called onto it. */
 export interface Ground {
   readonly stage: Stage
@@ -47,7 +50,7 @@ export async function prepareGround(options: GroundOptions): Promise<Ground> {
   const { screen, undo, signal } = options
   const janitor = startJanitor()
   await undo.add('the janitor', () => janitor.dismiss())
-  const dir = makeShortTemporaryDir()
+  const dir = makeShortTemporaryDir('spark-demo-')
   janitor.tell({ kind: 'directory', dir })
   await undo.add(dir, () => rmSync(dir, { recursive: true, force: true }))
   const paths = layPrograms(path.join(dir, 'prefix'))
@@ -61,21 +64,22 @@ export async function prepareGround(options: GroundOptions): Promise<Ground> {
   // Only now, when everything that needs memory of its own runs.
   const machine = computeSmallMachine(readMeminfo().availableBytes, options.machineBytes)
   const plan = layPlan(paths, machine, findProgram('runc') ?? '/usr/bin/runc')
-  const hugePages = await provideHugePages(machine, undo, janitor)
+  const noHugePages = await provideHugePages(machine, undo, janitor)
   const observer = startObserver({
     meminfoFile: '/proc/meminfo',
     withholdBytes: machine.withholdBytes,
-    driverSource: hugePages === undefined ? 'huge-pages' : 'files',
+    driverSource: noHugePages === undefined ? 'huge-pages' : 'files',
   })
   await undo.add('the observer', () => observer.close())
   const common = { paths, machine, screen, observer, signal }
+  const inContainers = 'dockerd' in opened && noHugePages === undefined
   const stage =
-    'dockerd' in opened && images !== undefined
+    inContainers && images !== undefined
       ? await createDockerStage({ ...common, dockerd: opened.dockerd, images })
       : createProcessStage({
           ...common,
           plan,
-          hugePages: hugePages === undefined,
+          hugePages: noHugePages === undefined,
           maxRoot,
           onProcess: (pid) => void endLater(pid),
         })
@@ -93,8 +97,9 @@ export async function prepareGround(options: GroundOptions): Promise<Ground> {
 
   return {
     stage,
-    engineMissing: 'missing' in opened ? opened.missing : undefined,
-    gpu: hugePages === undefined ? 'simulated GB10 on huge pages' : `simulated GB10 on shared memory (${hugePages})`,
+    engineMissing: 'missing' in opened ? opened.missing : inContainers ? undefined : NO_STAND_IN,
+    gpu:
+      noHugePages === undefined ? 'simulated GB10 on huge pages' : `simulated GB10 on shared memory (${noHugePages})`,
     async startGuard() {
       const guard = await startGuardProcess({
         binary: path.join(paths.libDir, 'spark-guard'),
@@ -125,7 +130,6 @@ async function openEngine(
     if (findProgram('docker') === undefined) {
       throw new ExpectedError('DOCKER_MISSING', 'the program docker is not installed')
     }
-    screen.say('Starting a private Docker daemon; the one of this machine, if any, is left alone.')
     const dockerd = await startPrivateDockerd({
       dir: dockerDir,
       runtimes: {
@@ -134,6 +138,7 @@ async function openEngine(
     })
     janitor.tellProcess(dockerd.pid)
     await undo.add('the private Docker daemon', dockerd.stop)
+    screen.say('A private Docker daemon runs; the one of this machine, if any, is left alone.')
     return { dockerd }
   } catch (error) {
     if (!(error instanceof ExpectedError) || engine === 'docker') throw error
@@ -169,6 +174,7 @@ async function buildImages(dockerd: PrivateDockerd, maxRoot: MaxRoot, screen: Sc
  */
 async function provideHugePages(machine: SmallMachine, undo: UndoStack, janitor: Janitor): Promise<string | undefined> {
   const { hugePages } = readMeminfo()
+  if (process.env.SPARK_SIM_PAGES === 'anonymous') return 'SPARK_SIM_PAGES=anonymous was asked for'
   if (hugePages.pageBytes === 0) return 'this kernel has no huge pages'
   const wanted = computeOvercommit(hugePages, machine.sizeBytes)
   try {

@@ -1,5 +1,4 @@
 import { constants } from 'node:os'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { ExpectedError } from '../errors.js'
 import { readCgroupLayout } from '../host/cgroup.js'
 import { formatBytes } from '../plan/size.js'
@@ -123,6 +122,7 @@ interface Interruption {
 function listenForInterrupts(screen: Screen): Interruption {
   const abort = new AbortController()
   let exitCode = 0
+  let timer: NodeJS.Timeout | undefined
   let over: () => void = () => {}
   const patienceOver = new Promise<undefined>((resolve) => {
     over = () => resolve(undefined)
@@ -136,7 +136,7 @@ function listenForInterrupts(screen: Screen): Interruption {
     abort.abort()
     screen.endPicture()
     screen.say(`\nInterrupted by ${name}; cleaning up.`)
-    void sleep(INTERRUPT_PATIENCE_MS).then(over)
+    timer = setTimeout(over, INTERRUPT_PATIENCE_MS)
   }
   for (const name of INTERRUPTS) process.on(name, onSignal)
   return {
@@ -144,6 +144,7 @@ function listenForInterrupts(screen: Screen): Interruption {
     patienceOver,
     exitCode: () => exitCode,
     close() {
+      clearTimeout(timer)
       for (const name of INTERRUPTS) process.off(name, onSignal)
     },
   }

@@ -19,7 +19,7 @@ export interface Scene {
   readonly name: SceneName
   readonly title: string
   /** What to look at, said before it begins. */
-  readonly lookAt: readonly string[]
+  lookAt(stage: Stage): string[]
   /** The engines without which it cannot be played. */
   readonly actors: readonly Actor[]
   act(stage: Stage): Promise<SceneFindings>
@@ -39,7 +39,7 @@ const POLL_MS = 50
 export async function playScene(scene: Scene, stage: Stage, label: string): Promise<SceneResult> {
   const { screen } = stage
   screen.heading(`${label}  ${scene.title}`)
-  for (const line of scene.lookAt) screen.say(`  ${line}`)
+  for (const line of scene.lookAt(stage)) screen.say(`  ${line}`)
   const missing = scene.actors.map((actor) => stage.whyNot(actor)).find((reason) => reason !== undefined)
   if (missing !== undefined) {
     screen.say(`  Skipped: ${missing}.`)

@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process'
 import {
+  accessSync,
   closeSync,
+  constants,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -101,19 +103,39 @@ export function computeDockerdArguments(
   ]
 }
 
-/** A new directory, on disk where there is a choice, with a path short enough for the daemon's sockets below `<it>/d`. */
-export function makeShortTemporaryDir(): string {
-  const candidates = [os.tmpdir(), '/var/tmp', '/tmp'].filter((base) =>
-    fitsSocketPath(path.join(base, 'spark-XXXXXX/d')),
-  )
-  const onDisk = candidates.find((base) => {
-    try {
-      return !MEMORY_FILESYSTEMS.has(statfsSync(base).type)
-    } catch {
-      return false
-    }
-  })
-  return mkdtempSync(path.join(onDisk ?? '/tmp', 'spark-'))
+/**
+ * A new directory for a daemon's: on disk where there is a choice, with a path short enough for the sockets below `<it>/d`.
+ *
+ * @throws ExpectedError `NO_TEMPORARY_DIRECTORY` where none of the usual places can be written.
+ */
+export function makeShortTemporaryDir(name = 'spark-'): string {
+  const places = [os.tmpdir(), '/var/tmp', '/tmp']
+  const writable = places.filter(isWritable)
+  const short = writable.filter((base) => fitsSocketPath(path.join(base, `${name}XXXXXX/d`)))
+  const base = short.find((candidate) => !isInMemory(candidate)) ?? short[0] ?? writable[0]
+  if (base === undefined) {
+    throw new ExpectedError(
+      'NO_TEMPORARY_DIRECTORY',
+      `no temporary directory can be written: tried ${places.join(', ')}`,
+      {
+        hint: 'Name one that can, in the variable TMPDIR.',
+      },
+    )
+  }
+  return mkdtempSync(path.join(base, name))
+}
+
+function isWritable(dir: string): boolean {
+  try {
+    accessSync(dir, constants.W_OK | constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function isInMemory(dir: string): boolean {
+  return MEMORY_FILESYSTEMS.has(statfsSync(dir).type)
 }
 
 function prepareDir(dir: string): string {

@@ -7,7 +7,7 @@ import { greedArguments } from './greed.js'
 export const budgetScene: Scene = {
   name: 'budget',
   title: 'Budget: the same engine, the same arguments, under spark-run',
-  lookAt: [
+  lookAt: () => [
     'Look at the first bar: it stops inside the budget. The engine is told the budget before it asks,',
     'and gets a clean CUDA out-of-memory error for what goes beyond. Nothing is killed.',
   ],

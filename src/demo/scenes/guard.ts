@@ -11,7 +11,7 @@ const BYSTANDER_SHARE = 1 / 8
 export const guardScene: Scene = {
   name: 'guard',
   title: 'Guard: an engine that goes past every library, and a bystander',
-  lookAt: [
+  lookAt: () => [
     'Look at the mark in the third bar, the reserve: MemAvailable comes down to it and must not go below.',
     'The guard kills the engine that is over its budget; the bystander beside it goes on.',
   ],

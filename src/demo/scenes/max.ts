@@ -6,7 +6,7 @@ import { judgeHeld, type Scene, sayCommand, waitForExit } from '../play.js'
 export const maxScene: Scene = {
   name: 'max',
   title: 'MAX: the real engine, unmodified, under spark-run',
-  lookAt: [
+  lookAt: () => [
     'Look at the first bar: MAX sizes its arena from the budget and fills it with buffers.',
     'The second bar is MAX itself, its Python and its libraries: they count against the same budget.',
   ],

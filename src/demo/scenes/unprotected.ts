@@ -7,8 +7,8 @@ import { greedArguments } from './greed.js'
 export const unprotectedScene: Scene = {
   name: 'unprotected',
   title: 'Unprotected: an engine takes 90 % of the GPU, and the GPU is the machine',
-  lookAt: [
-    'Look at the first bar, memory taken by the GPU driver, and at the second, what the container is charged with.',
+  lookAt: ({ cgroupName }) => [
+    `Look at the first bar, memory taken by the GPU driver, and at the second (${cgroupName}), all that limits and tools see of it.`,
     'Then look at what is left to the machine: the reserve, without which it hangs, is at the mark.',
   ],
   actors: ['greedy'],
