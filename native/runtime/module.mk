@@ -21,3 +21,7 @@ $(B)/spark-hook: $(B)/spark-runtime
 
 $(SAN)/runtime.a: $(RUNTIME_SRC:%.c=$(SAN)/%.o)
 	rm -f $@ && $(AR) rcs $@ $^
+
+# The same program under the sanitizers, for the golden tests: SPARK_RUN_TEST_RUNTIME=native/build/<arch>/san/spark-runtime
+$(SAN)/spark-runtime: $(SAN)/runtime/main.o $(SAN)/runtime.a $(SAN)/common.a
+	$(CC) -fsanitize=address,undefined -o $@ $< -Wl,--start-group $(SAN)/runtime.a $(SAN)/common.a -Wl,--end-group $(LIBDIR) -ljson-c

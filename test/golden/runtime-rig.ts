@@ -52,6 +52,11 @@ export interface Outcome {
   readonly nextArgs: string[] | undefined
 }
 
+/** The program under test: the built one, or a build of it under sanitizers (native/runtime/module.mk). */
+function runtimeProgram(): string {
+  return process.env.SPARK_RUN_TEST_RUNTIME ?? path.join(nativeBuildDir(), 'spark-runtime')
+}
+
 /** Reason why the built programs cannot be tested here, or undefined. */
 export function nativeMissing(): string | undefined {
   if (!existsSync(path.join(nativeBuildDir(), 'spark-runtime')))
@@ -70,7 +75,7 @@ export async function makeRig(options: RigOptions = {}): Promise<Rig> {
   for (const made of [libDir, runDir, path.dirname(planFile), path.dirname(eventsFile)]) {
     mkdirSync(made, { recursive: true })
   }
-  cpSync(path.join(nativeBuildDir(), 'spark-runtime'), path.join(libDir, 'spark-runtime'))
+  cpSync(runtimeProgram(), path.join(libDir, 'spark-runtime'))
   linkSync(path.join(libDir, 'spark-runtime'), path.join(libDir, 'spark-hook'))
   writeFileSync(path.join(libDir, 'ledger'), '')
   writeFileSync(path.join(libDir, 'ld.so.preload'), '/usr/lib/spark-run/libspark-shim.so\n')
