@@ -127,6 +127,8 @@ verb_run (const char *verb, const struct spark_hook_options *options, struct spa
 {
   if (strcmp (verb, "ledger") == 0)
     return ledger_verb (options, error);
+  if (strcmp (verb, "precreate") == 0)
+    return spark_hook_precreate (options->plan_file, options->gpu_only, error);
   cleanup_plan struct spark_plan plan;
   if (spark_plan_load (options->plan_file, &plan, error) != 0)
     return -1;
@@ -134,8 +136,6 @@ verb_run (const char *verb, const struct spark_hook_options *options, struct spa
     return spark_hook_register_state (&plan, error);
   if (strcmp (verb, "poststop") == 0)
     return spark_hook_poststop (&plan, error);
-  if (strcmp (verb, "precreate") == 0)
-    return spark_hook_precreate (&plan, options->gpu_only, error);
   if (strcmp (verb, "admit") == 0)
     return spark_hook_admit (&plan, options, error);
   if (strcmp (verb, "register") == 0)

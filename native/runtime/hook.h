@@ -17,10 +17,11 @@ struct spark_hook_options {
   bool gpu_only;
 };
 
-/* The verbs; each returns 0 or -1 with a sentence. */
+/* The verbs; each returns 0 or -1 with a sentence. precreate reads the plan itself, because with --gpu-only a container that
+   asks for no GPU passes even where the plan cannot be used. */
 int spark_hook_register_state (const struct spark_plan *plan, struct spark_error *error);
 int spark_hook_poststop (const struct spark_plan *plan, struct spark_error *error);
-int spark_hook_precreate (const struct spark_plan *plan, bool gpu_only, struct spark_error *error);
+int spark_hook_precreate (const char *plan_file, bool gpu_only, struct spark_error *error);
 int spark_hook_admit (const struct spark_plan *plan, const struct spark_hook_options *options, struct spark_error *error);
 int spark_hook_register (const struct spark_plan *plan, const struct spark_hook_options *options,
                          struct spark_error *error);

@@ -16,17 +16,11 @@ stdout_write (const char *text, size_t length, struct spark_error *error)
   return 0;
 }
 
-int
-spark_hook_precreate (const struct spark_plan *plan, bool gpu_only, struct spark_error *error)
+/* Applies the plan and prints what came out; `text` is the configuration as it was given. */
+static int
+precreate_apply (const struct spark_plan *plan, json_object *config, const char *text, size_t length,
+                 struct spark_error *error)
 {
-  static const char what[] = "the configuration on stdin";
-  size_t length;
-  cleanup_free char *text = spark_read_all (STDIN_FILENO, SPARK_JSON_FILE_MAX, what, &length, error);
-  cleanup_json json_object *config = text == NULL ? NULL : spark_json_parse (text, length, what, error);
-  if (config == NULL)
-    return -1;
-  if (gpu_only && !spark_container_wants_gpu (config, plan->wishes))
-    return stdout_write (text, length, error);
   char id[SPARK_ID_MAX + 1];
   if (spark_container_id (config, id, error) != 0)
     return -1;
@@ -42,11 +36,32 @@ spark_hook_precreate (const struct spark_plan *plan, bool gpu_only, struct spark
       spark_report_event (plan->log_dir, "refused", &subject, error->text);
       return -1;
     }
-  const char *edited = spark_json_text (config, &length);
-  if (stdout_write (edited, length, error) == 0)
+  size_t edited_length;
+  const char *edited = spark_json_text (config, &edited_length);
+  if (stdout_write (edited, edited_length, error) == 0)
     return 0;
   spark_admission_undo (plan, id);
   return -1;
+}
+
+int
+spark_hook_precreate (const char *plan_file, bool gpu_only, struct spark_error *error)
+{
+  static const char what[] = "the configuration on stdin";
+  size_t length;
+  cleanup_free char *text = spark_read_all (STDIN_FILENO, SPARK_JSON_FILE_MAX, what, &length, error);
+  if (text == NULL)
+    return -1;
+  if (spark_plan_disabled (plan_file))
+    return stdout_write (text, length, error);
+  cleanup_json json_object *config = spark_json_parse (text, length, what, error);
+  if (config == NULL)
+    return -1;
+  cleanup_plan struct spark_plan plan;
+  int loaded = spark_plan_load (plan_file, &plan, error);
+  if (gpu_only && !spark_container_wants_gpu (config, loaded == 0 ? plan.wishes : NULL))
+    return stdout_write (text, length, error);
+  return loaded == 0 ? precreate_apply (&plan, config, text, length, error) : -1;
 }
 
 /* A configuration that holds nothing but the variables given with --env and --request. */
