@@ -6,6 +6,7 @@ import { createEngineCli, type EngineCli } from './engine-cli.js'
 import type { EngineVerb } from './engine-verb.js'
 import { notStartedSentence, passThrough } from './front.js'
 import type { Invocation } from './own-options.js'
+import { checkSizes } from './request.js'
 import { NOTHING_SCANNED, parseRunHelp, type RunScan, scanRunArgs } from './run-flags.js'
 import { complain, type Say } from './say.js'
 import { quoteCommand } from './shell-quote.js'
@@ -25,6 +26,7 @@ export async function launchContainer(given: {
 }): Promise<number> {
   const { invocation, verb } = given
   const { engine, engineArgs } = invocation
+  checkSizes(invocation.options)
   const cli = createEngineCli(engine, verb.globalArgs, given.environment)
   const runArgs = engineArgs.slice(verb.afterVerb)
   const scan = await scanByItsHelp(cli, runArgs)

@@ -19,6 +19,19 @@ export interface EncodedRequest {
 
 const CONTAINER_NAME = /^[A-Za-z0-9_.-]{1,128}$/
 
+/** What shares are checked against before the machine is known. */
+const ANY_MACHINE_BYTES = 1024 ** 4
+
+/**
+ * Checks the sizes that the person wrote, before any engine is asked anything.
+ *
+ * @throws ExpectedError `SIZE_SYNTAX`, as {@link computeRequest} would.
+ */
+export function checkSizes({ budget, reserve }: ContainerLaunch['invocation']['options']): void {
+  if (budget !== undefined) parseSize(budget, sizeOptions('--budget', ANY_MACHINE_BYTES))
+  if (reserve !== undefined) parseSize(reserve, sizeOptions('--reserve', ANY_MACHINE_BYTES))
+}
+
 /**
  * Turns our options into a request.
  *

@@ -207,6 +207,13 @@ describe('one clear sentence for bad input, before anything starts', () => {
     expect(existsSync(out)).toBe(false)
   })
 
+  test('a size that is none is refused before the engine is asked for anything', () => {
+    expect(sparkRun(['--budget', '40x', 'docker', 'run', 'i'], { FAKE_INFO_ERROR: 'asked' })).toMatchObject({
+      status: 2,
+      stderr: 'spark-run: --budget 40x is not a size: write 40g, 512m, plain bytes or 30%\n',
+    })
+  })
+
   test('a runtime flag in the command of the container is none of ours', () => {
     const args = ['run', 'image', 'serve', '--runtime', 'crun']
     expect(sparkRun(['docker', ...args], RUNTIMES)).toMatchObject({ status: 0, stderr: '' })
