@@ -37,9 +37,17 @@ export function computeProgramFiles(paths: HostPaths, buildDir?: string): FileCh
     ...PROGRAMS.map((name) => copy(name, 0o755, 'program')),
     ...LIBRARIES.map((name) => copy(name, 0o644, 'library')),
     own('list of preloaded libraries', path.join(paths.libDir, 'ld.so.preload'), `${CONTAINER_SHIM}\n`, 0o644),
-    // Containers mount their ledger over it. Replacing it would take those mounts away, but it is empty for ever.
-    own('place for the ledger of a container', placeholder, '', 0o644),
+    placeLedger(placeholder),
   ]
+}
+
+/**
+ * Containers mount their ledger over this file, and a file that takes its place would take those mounts away: one that is there
+ * and empty stays, whatever its mode.
+ */
+function placeLedger(file: string): FileChange {
+  const change = own('place for the ledger of a container', file, '', 0o644)
+  return change.before?.content.length === 0 ? { ...change, after: change.before } : change
 }
 
 function own(what: string, file: string, content: Buffer | string, mode: number): FileChange {

@@ -248,7 +248,7 @@ function broken(file: string, text: string, offset: number, problem: string): Ex
   const line = lineOf(text, offset)
   const column = offset - (before.lastIndexOf('\n') + 1) + 1
   return new ExpectedError('DAEMON_JSON_BROKEN', `${file} is not valid, line ${line}, column ${column}: ${problem}`, {
-    hint: 'Nothing was changed. Mend the file, then install again.',
+    hint: 'Nothing was changed. Mend the file, then try again.',
   })
 }
 

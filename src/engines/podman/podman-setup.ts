@@ -15,7 +15,7 @@ const PROBE_TIMEOUT_MS = 30_000
 const RUNTIME_NAME = 'spark'
 
 /** Where Podman's files of ours lie. */
-export function podmanFiles(paths: HostPaths) {
+function podmanFiles(paths: HostPaths) {
   const at = (file: string) => path.join(paths.prefix === '' ? '/' : paths.prefix, file)
   return {
     // The only directory that an unconfigured Podman reads: /etc/containers/oci/hooks.d is not one (tried on 4.3.1).
