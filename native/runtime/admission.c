@@ -155,6 +155,31 @@ desk_open (const struct spark_plan *plan, struct desk *desk, struct spark_error 
 #define cleanup_desk __attribute__ ((cleanup (desk_close)))
 
 static void
+remove_under (const char *run_dir, const char *name, const char *id)
+{
+  char path[PATH_MAX];
+  snprintf (path, sizeof path, "%s/%s/%s", run_dir, name, id);
+  unlink (path);
+}
+
+/* What a create that died on its way has left: its note, and its ledger unless a container of that id is registered. */
+static int
+sweep_pending (const struct spark_container *container, void *data)
+{
+  const struct spark_plan *plan = data;
+  struct spark_container registered;
+  if (spark_boottime_ns () - container->created_ns < pending_max_ns || spark_container_live (container, plan->proc_dir))
+    return 0;
+  cleanup_close int registry_fd = spark_run_dir_open (plan->run_dir, "containers", NULL);
+  if (registry_fd < 0)
+    return 0;
+  remove_under (plan->run_dir, "admitted", container->id);
+  if (spark_registry_read (registry_fd, container->id, &registered, NULL) != 0)
+    remove_under (plan->run_dir, "ledgers", container->id);
+  return 0;
+}
+
+static void
 holdings_sum (const struct desk *desk, struct holdings *sum)
 {
   sum->registry_fd = desk->registry_fd;
@@ -263,6 +288,7 @@ spark_admit (const struct spark_plan *plan, const char *id, const char *engine, 
   cleanup_desk struct desk desk = DESK_NONE;
   if (ledgers_fd < 0 || desk_open (plan, &desk, error) != 0)
     return -1;
+  spark_registry_each (desk.admitted_fd, sweep_pending, (void *) plan);
   if (id_taken (&desk, id, plan->proc_dir, holder))
     return spark_fail (error, 0, "a container with the id %s is there already", id);
   struct holdings sum = { .except_id = id, .proc_dir = plan->proc_dir };
@@ -301,14 +327,6 @@ spark_admit (const struct spark_plan *plan, const char *id, const char *engine, 
 }
 
 /* --- after the decision --------------------------------------------------------------------------------------------- */
-
-static void
-remove_under (const char *run_dir, const char *name, const char *id)
-{
-  char path[PATH_MAX];
-  snprintf (path, sizeof path, "%s/%s/%s", run_dir, name, id);
-  unlink (path);
-}
 
 void
 spark_admission_undo (const struct spark_plan *plan, const char *id)

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
 import { makeRig, nativeMissing, type Rig, type RigOptions } from './runtime-rig.js'
 
@@ -82,6 +82,19 @@ describe.skipIf(missing !== undefined)(`spark-hook${missing ? ` (skipped: ${miss
     expect(refused.stderr).toMatch(
       /^spark-run: a budget of 11\.0 GiB \(from SPARK_RUN_BUDGET\) does not fit: 10\.0 GiB is left/,
     )
+  })
+  test('admit sweeps what a create that died long ago has left', async () => {
+    await start()
+    rig.hook(['admit', '--id', 'young'])
+    rig.hook(['admit', '--id', 'old'])
+    const note = rig.at('run/spark-run/admitted/old')
+    // Long ago, by a process that is gone.
+    const text = readFileSync(note, 'utf8')
+    writeFileSync(note, text.replace(/^pid=.*$/m, 'pid=4194305').replace(/^created_ns=.*$/m, 'created_ns=1'))
+    rig.hook(['admit', '--id', 'new'])
+    const left = (dir: string) => readdirSync(rig.at('run/spark-run', dir)).sort()
+    expect(left('admitted')).toEqual(['new', 'young'])
+    expect(left('ledgers')).toEqual(['new', 'young'])
   })
   test('a container that no carrier prepared is left alone', async () => {
     await start()
