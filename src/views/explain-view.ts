@@ -23,11 +23,17 @@ function timeline(samples: readonly { readonly ms: number; readonly availableByt
   const [first] = samples
   if (first === undefined || samples.length < 2) return []
   const values = samples.map((sample) => sample.availableBytes)
+  // From the lowest to the highest: against the whole machine the fall of a gibibyte would be a flat line.
+  const least = Math.min(...values)
   const most = Math.max(...values)
   const seconds = (-first.ms / 1000).toFixed(1)
   return [
     '',
     `  MemAvailable over the last ${seconds} s, from ${formatBytes(values[0] ?? 0)} to ${formatBytes(values.at(-1) ?? 0)}`,
-    `  ${drawSparkline(values, TIMELINE_WIDTH, most)}┤ kill`,
+    `  ${drawSparkline(
+      values.map((value) => value - least),
+      TIMELINE_WIDTH,
+      most - least,
+    )}┤ kill`,
   ]
 }

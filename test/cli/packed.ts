@@ -29,8 +29,11 @@ export function installPacked(): PackedPackage {
     const isWanted = (file: string) => !/\/native\/build\/(?:sysroot-[^/]*|[^/]+\/(?:obj|test|san[^/]*))$/.test(file)
     cpSync(path.join(packageDir, entry), path.join(source, entry), { recursive: true, filter: isWanted })
   }
-  const options = { cwd: source, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] } as const
-  const packed = execFileSync('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', root], options)
+  const packed = execFileSync('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', root], {
+    cwd: source,
+    encoding: 'utf8',
+    stdio: 'pipe',
+  })
   const dir = path.join(root, 'node_modules', 'spark-run')
   mkdirSync(dir, { recursive: true })
   execFileSync('tar', ['-xzf', path.join(root, packed.trim()), '-C', dir, '--strip-components=1'])

@@ -77,6 +77,18 @@ async function until(what: string, holds: () => Promise<boolean> | boolean): Pro
   throw new Error(`not within 10 s: ${what}`)
 }
 
+/**
+ * The reserve is raised for this container until only a little is above it, so that a small test fills a large machine. Tried
+ * anew where the engine came to its end unharmed, because another program gave memory back at the same time.
+ */
+function untilKilled<T extends { status: number | null }>(attempt: (reserve: string) => T): T {
+  let result = attempt(String(readMeminfo().availableBytes - ROOM_BYTES))
+  for (let again = 0; again < 2 && result.status === 0; again++) {
+    result = attempt(String(readMeminfo().availableBytes - ROOM_BYTES))
+  }
+  return result
+}
+
 /** What must hold whichever way the plan comes to the container. */
 function carriedTests(host: () => Host) {
   test('exit code, stdin and streams are those of docker', () => {
@@ -156,12 +168,10 @@ function carriedTests(host: () => Host) {
     ]
     expect(sparkRun(['--budget', '64m', ...bystander]).status).toBe(0)
 
-    // The reserve is raised for this container until only a little is above it, so that a small test fills a large machine.
-    const reserve = String(readMeminfo().availableBytes - ROOM_BYTES)
     // The kernel's huge pages are in no memory cgroup, as driver memory is not.
-    const bypass = ['--mode', 'bypass', '--chunk', '32m', '--limit', `${BYPASS_LIMIT_MIB}m`, '--hold', '20']
+    const bypass = ['--mode', 'bypass', '--chunk', '32m', '--limit', `${BYPASS_LIMIT_MIB}m`, '--hold', '3']
     const command = ['docker', 'run', '--rm', '--network=none', '--name', 'bypass', greedy, ...bypass]
-    const result = sparkRun(['--budget', '256m', '--reserve', reserve, ...command])
+    const result = untilKilled((reserve) => sparkRun(['--budget', '256m', '--reserve', reserve, ...command]))
     expect(result).toMatchObject({ status: 137 })
     const lines = result.stderr.trim().split('\n')
     expect(lines).toContainEqual(expect.stringMatching(/^spark-guard: killed bypass to save the host: /))

@@ -157,7 +157,7 @@ describe('what people read', () => {
         '  time to die           1100 ms',
         '',
         '  MemAvailable over the last 10.0 s, from 80.0 GiB to 921.6 MiB',
-        '  █▅▁┤ kill',
+        '  █▄▁┤ kill',
         '',
         '→ To give it more, start it with a larger budget than 40.0 GiB: spark-run --budget SIZE docker run …',
         '→ See who holds what now: spark-run status',
