@@ -18,7 +18,9 @@
 static const uint64_t pending_max_ns = UINT64_C (120) * 1000 * 1000 * 1000;
 
 /* Driver allocations come in pages of 2 MiB; an engine's arena is a multiple of that. */
-static const uint64_t engine_page_bytes = UINT64_C (2) << 20;
+/* The driver's page, and the step in which MAX 26.7 rounds its arena up (seen): a size between two steps would become the
+   whole of a small budget. */
+static const uint64_t engine_page_bytes = UINT64_C (2) << 20, engine_arena_bytes = UINT64_C (256) << 20;
 
 /* --- the host ------------------------------------------------------------------------------------------------------- */
 
@@ -262,7 +264,9 @@ grant_fill (const struct spark_plan *plan, const char *id, uint64_t budget_bytes
   memset (grant, 0, sizeof *grant);
   snprintf (grant->id, sizeof grant->id, "%s", id);
   grant->budget_bytes = budget_bytes;
-  grant->engine_bytes = (uint64_t) ((unsigned __int128) budget_bytes * 9 / 10) / engine_page_bytes * engine_page_bytes;
+  uint64_t share = (uint64_t) ((unsigned __int128) budget_bytes * 9 / 10);
+  uint64_t step = share >= engine_arena_bytes ? engine_arena_bytes : engine_page_bytes;
+  grant->engine_bytes = share / step * step;
   snprintf (grant->ledger, sizeof grant->ledger, "%s/ledgers/%s", plan->run_dir, id);
 }
 

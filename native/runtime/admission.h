@@ -9,7 +9,7 @@
 struct spark_grant {
   char id[SPARK_ID_MAX + 1];
   uint64_t budget_bytes;
-  uint64_t engine_bytes;  /* 90 % of the budget, rounded down to 2 MiB */
+  uint64_t engine_bytes;  /* 90 % of the budget, rounded down to 256 MiB, or to 2 MiB where it is less than that */
   uint64_t reserve_bytes; /* the container's own wish; 0 = the host's */
   int priority;
   char ledger[512];

@@ -2,8 +2,10 @@ const MIB = 1024 * 1024
 
 /** Engines plan with this share of a budget; the rest is for the CUDA context and the host side of the process. */
 const ENGINE_SHARE_PERCENT = 90n
-/** Arenas are made of 2 MiB pages, so a size between two of them is of no use. */
-const ENGINE_GRANULE_BYTES = 2n * BigInt(MIB)
+/** The driver's page: a size between two of them is of no use. */
+const ENGINE_PAGE_BYTES = 2n * BigInt(MIB)
+/** MAX 26.7 rounds its arena up to this (seen): a size between two steps would become the whole of a small budget. */
+const ENGINE_ARENA_BYTES = 256n * BigInt(MIB)
 
 /** The numbers and names that are known only per container: docs/formats.md section 3. */
 export interface PlaceholderValues {
@@ -20,10 +22,10 @@ export function placeholder(name: keyof PlaceholderValues): string {
   return `\${${name}}`
 }
 
-/** What an engine should plan with: 90 % of the budget, rounded down to 2 MiB. */
+/** What an engine should plan with: 90 % of the budget, rounded down to 256 MiB, or to 2 MiB where it is less than that. */
 export function engineBytesOf(budgetBytes: number): number {
   const share = (BigInt(budgetBytes) * ENGINE_SHARE_PERCENT) / 100n
-  return Number(share - (share % ENGINE_GRANULE_BYTES))
+  return Number(share - (share % (share >= ENGINE_ARENA_BYTES ? ENGINE_ARENA_BYTES : ENGINE_PAGE_BYTES)))
 }
 
 /** The values for one container, from what admission granted it. */

@@ -73,7 +73,7 @@ describe.skipIf(missing !== undefined)(`spark-hook${missing ? ` (skipped: ${miss
       id: 'x1',
       budgetBytes: 4 * GIB,
       reserveBytes: 2 * GIB,
-      engineBytes: 3865051136,
+      engineBytes: 3.5 * GIB,
       priority: 3,
       ledger: rig.at('run/spark-run/ledgers/x1'),
     })
