@@ -23,7 +23,6 @@ export function layPlan(paths: HostPaths, machine: SmallMachine, nextRuntime: st
   const policy = {
     reserve: machine.reserveBytes,
     withhold: machine.withholdBytes,
-    budget: { max: machine.sizeBytes - machine.reserveBytes },
     nextRuntime,
   }
   writeFileSync(paths.policyFile, `${JSON.stringify(policy, null, 2)}\n`)
