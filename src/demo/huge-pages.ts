@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { HugePages } from '../host/meminfo.js'
 
-export const OVERCOMMIT_FILE = '/proc/sys/vm/nr_overcommit_hugepages'
+const OVERCOMMIT_FILE = '/proc/sys/vm/nr_overcommit_hugepages'
 
 /** A kernel setting that was changed: what it was, and what we made of it. */
 export interface ChangedSetting {

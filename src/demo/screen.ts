@@ -8,7 +8,7 @@ export interface Screen {
   heading(text: string): void
   /** Shows the latest look at the machine. */
   show(sample: Sample, scale: Scale, cgroupName: string): void
-  /** Leaves the last picture standing. */
+  /** Leaves the picture standing of the moment when least was available. */
   endPicture(): void
 }
 
@@ -51,6 +51,7 @@ export function createScreen({ stream, isTerminal, color, columns }: ScreenOptio
   const paint = (code: string, text: string) => (color ? `${code}${text}${RESET}` : text)
 
   let picture: string[] = []
+  let worst: { sample: Sample; picture: string[] } | undefined
   const drawPicture = () => {
     if (picture.length === 0) return
     // A line that wraps would be two lines to erase.
@@ -71,6 +72,7 @@ export function createScreen({ stream, isTerminal, color, columns }: ScreenOptio
       if (isTerminal) {
         erasePicture()
         picture = drawMoment(sample, scale, cgroupName)
+        if (worst === undefined || sample.availableBytes < worst.sample.availableBytes) worst = { sample, picture }
         drawPicture()
         return
       }
@@ -80,11 +82,12 @@ export function createScreen({ stream, isTerminal, color, columns }: ScreenOptio
       stream.write(`${describeMoment(sample, scale, cgroupName)}\n`)
     },
     endPicture() {
-      if (color && picture.some((line) => line.endsWith('!'))) {
+      if (worst !== undefined) {
         erasePicture()
-        picture = picture.map((line) => (line.endsWith('!') ? paint(RED, line) : line))
+        picture = worst.picture.map((line) => (line.endsWith('!') ? paint(RED, line) : line))
         drawPicture()
       }
+      worst = undefined
       picture = []
       pictureLines = 0
       last = undefined

@@ -32,7 +32,7 @@ export interface Performance {
 }
 
 /** The guard's account of a kill. */
-export interface KillAccount {
+interface KillAccount {
   /** The guard's own words. */
   readonly sentence: string
   /** What the dead engine's log holds. */

@@ -21,7 +21,7 @@ export const MIB = 1024 ** 2
 const SIZE_BYTES = 1536 * MIB
 
 /** What a program printed and how it ended. */
-export interface Ran {
+interface Ran {
   status: number | null
   stdout: string
   stderr: string

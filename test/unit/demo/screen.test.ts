@@ -67,9 +67,11 @@ describe('the screen', () => {
     screen.say('hello')
     screen.show(sample(100, 512), scale, 'docker stats')
     expect(read().split('\x1b[3A\r\x1b[J')).toHaveLength(3)
+    screen.show(sample(200, 0), scale, 'docker stats')
     screen.endPicture()
     screen.say('after')
-    expect(read().endsWith('after\n')).toBe(true)
+    const standing = read().split('\x1b[J').at(-1)
+    expect(standing).toMatch(/GPU driver +█{20}·{20} +512\.0 MiB\n.*\n.*reserve 128\.0 MiB\nafter\n$/)
   })
 
   it('counts a crossing of the reserve as news', () => {
