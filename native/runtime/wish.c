@@ -151,7 +151,7 @@ spark_wish_read (const struct spark_plan *plan, json_object *config, uint64_t pe
   if (request != NULL && request[0] != '\0' && spark_wish_request (request, wish, error) != 0)
     return -1;
   if (wish->budget_bytes > 0)
-    snprintf (wish->source, sizeof wish->source, "%s", request_variable);
+    snprintf (wish->source, sizeof wish->source, "--budget");
   else
     wish->budget_bytes = annotated_bytes;
   if (wish->name[0] == '\0')

@@ -7,7 +7,7 @@
 
 struct spark_wish {
   uint64_t budget_bytes; /* 0 = nothing asked for */
-  char source[64];       /* who asked, for sentences: "SPARK_RUN_REQUEST", "MAX_MEMORY_LIMIT_GB", … */
+  char source[64];       /* who asked, for sentences: "--budget", "MAX_MEMORY_LIMIT_GB", … */
   uint64_t reserve_bytes; /* 0 = the host's */
   int priority;
   char name[SPARK_ID_MAX + 1];

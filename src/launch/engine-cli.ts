@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { debug } from '../debug-log.js'
 import { findProgram } from '../engines/private-dockerd-needs.js'
 import type { EngineName } from './own-options.js'
 
@@ -47,7 +48,13 @@ export function createEngineCli(
   return {
     engine,
     globalArgs,
-    ask: (args, options = {}) => collect(start(args, options.input === undefined ? 'ignore' : 'pipe'), options),
+    async ask(args, options = {}) {
+      const begin = performance.now()
+      const answer = await collect(start(args, options.input === undefined ? 'ignore' : 'pipe'), options)
+      const durationMs = Math.round(performance.now() - begin)
+      await debug('asked the engine', { engine, ...verbOf(args), exitCode: answer.exitCode, durationMs })
+      return answer
+    },
     follow(args, onLine) {
       const command = [engine, ...globalArgs, ...args]
       const setpriv = findProgram('setpriv')
@@ -60,6 +67,11 @@ export function createEngineCli(
       return { stop: () => child.kill('SIGTERM') }
     },
   }
+}
+
+/** The verb without what follows it: arguments may hold secrets. */
+function verbOf([verb]: readonly string[]): { verb?: string } {
+  return verb === undefined ? {} : { verb }
 }
 
 function collect(child: ChildProcess, { input, timeoutMs = DEFAULT_TIMEOUT_MS }: AskOptions): Promise<EngineAnswer> {
