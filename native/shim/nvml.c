@@ -40,7 +40,7 @@ nvmlDeviceGetMemoryInfo_v2 (nvmlDevice_t device, nvmlMemory_v2_t *memory)
     return result;
   /* Where the device has no figures NVML may say so before it looks at the version. */
   if (memory->version != SPARK_NVML_MEMORY_V2)
-    return SPARK_NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    return SPARK_NVML_ERROR_FUNCTION_NOT_FOUND;
   struct spark_room room = spark_report_room (process, result == SPARK_NVML_SUCCESS ? seen.total : 0);
   memory->total = room.total_bytes;
   memory->free = room.free_bytes;

@@ -26,8 +26,7 @@ enum {
   SPARK_NVML_SUCCESS = 0,
   SPARK_NVML_ERROR_INVALID_ARGUMENT = 2,
   SPARK_NVML_ERROR_NOT_SUPPORTED = 3,
-  SPARK_NVML_ERROR_FUNCTION_NOT_FOUND = 13,
-  SPARK_NVML_ERROR_ARGUMENT_VERSION_MISMATCH = 25
+  SPARK_NVML_ERROR_FUNCTION_NOT_FOUND = 13 /* also what driver 580 answers to a structure version that it does not know (measured) */
 };
 
 SPARK_EXPORT nvmlReturn_t nvmlDeviceGetMemoryInfo (nvmlDevice_t device, nvmlMemory_t *memory);

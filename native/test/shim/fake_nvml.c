@@ -27,7 +27,7 @@ nvmlDeviceGetMemoryInfo_v2 (nvmlDevice_t device, nvmlMemory_v2_t *memory)
   if (fake_nvml_answer != 0)
     return fake_nvml_answer;
   if (memory->version != SPARK_NVML_MEMORY_V2)
-    return SPARK_NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    return SPARK_NVML_ERROR_FUNCTION_NOT_FOUND;
   memory->total = memory->free = fake_nvml_total;
   memory->used = memory->reserved = 0;
   return 0;

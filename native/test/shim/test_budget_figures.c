@@ -78,7 +78,7 @@ test_charge (void)
 {
   uint64_t mib = 1 << 20;
   CHECK (spark_budget_charge (1) == 512 && spark_budget_charge (512) == 512 && spark_budget_charge (513) == 1024);
-  CHECK (spark_budget_charge (mib - 1) == mib && spark_budget_charge (mib) == 2 * mib);
+  CHECK (spark_budget_charge (mib) == mib && spark_budget_charge (mib + 1) == 2 * mib);
   CHECK (spark_budget_charge (2 * mib) == 2 * mib && spark_budget_charge (2 * mib + 1) == 4 * mib);
   CHECK (spark_budget_charge (UINT64_MAX) == UINT64_MAX && spark_budget_charge ((uint64_t) 1 << 63) == (uint64_t) 1 << 63);
   test_done ("what a request is charged");

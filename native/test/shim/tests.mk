@@ -5,7 +5,7 @@ SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_hooks test_sharing test_p
 SHIM_LIBRARIES := $(B)/libspark-shim.so $(SHIM_REDIRECTS)
 SHIM_FAKES := $(addprefix $(ST)/fake/,libcuda.so.1 libcuda.so libcuda.so.580.1 libnvidia-ml.so.1)
 SHIM_HELPERS := $(ST)/linked_app $(ST)/caller/libcaller.so $(ST)/caller/libprivate.so $(ST)/caller/libcuda.so.77
-TESTS += $(SHIM_UNITS) $(SHIM_PROGRAMS) test/shim/test_aarch64.sh test/shim/test_symbols.sh
+TESTS += $(SHIM_UNITS) $(SHIM_PROGRAMS) test/shim/test_sanitized.sh test/shim/test_aarch64.sh test/shim/test_symbols.sh
 
 # All of the shim but what only a preload can do.
 $(SAN)/shim.a: $(addprefix $(SAN)/shim/,track.o ledger_client.o budget.o cgroup_memory.o resolve.o elf_symbols.o)
@@ -36,3 +36,14 @@ $(ST)/caller/libprivate.so:
 	$(CC) -shared -nostdlib -o $@ -x c /dev/null
 $(ST)/linked_app: $(OBJ)/test/shim/linked_app.o $(ST)/fake/libcuda.so.1
 	$(CC) -o $@ $^
+
+# The whole shim with sanitizers in it, beside redirect libraries of its own. -fsanitize takes the stack guard's place.
+SHIM_SAN_OBJ := $(SHIM_SRC:%.c=$(B)/san-shim/%.o) $(B)/san-shim/common/meminfo.o
+$(SHIM_SAN_OBJ): $(B)/san-shim/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(SAN_FLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
+$(B)/san-shim/libspark-shim.so: $(SHIM_SAN_OBJ) $(OBJ)/shim/dlopen.o $(SHIM_LIBRARIES)
+	cp -f $(SHIM_REDIRECTS) $(@D)
+	$(CC) -fsanitize=address,undefined -shared -Wl,-Bsymbolic -Wl,-soname,$(@F) -o $@ $(filter %.o,$^)
+tests: $(B)/san-shim/libspark-shim.so
+-include $(SHIM_SAN_OBJ:.o=.d)
