@@ -16,10 +16,9 @@
 #define LEAD_NS (10 * NS_PER_MS)
 /* However fast the fall, further above the reserve than this nobody is killed for crossing it soon: an engine may stop there. */
 #define LEAD_SHARE_OF_RESERVE 8
-/* The same for a fall to zero: with a small reserve every quick start of an engine would look like one from far above. */
-#define ZERO_SHARE_OF_RESERVE 2
-/* Steps further apart than this are no staircase. */
+/* Steps further apart than this are no staircase; a standstill shorter than that is no pause, only a busy processor. */
 #define STEPS_WINDOW_NS (250 * NS_PER_MS)
+#define STEP_PAUSE_NS (2 * NS_PER_MS)
 /* A fall lasts when it was seen this many times in a row. */
 enum { FALLS_IN_A_ROW = 3 };
 
@@ -34,6 +33,12 @@ static uint64_t
 fall_between (const struct sample *older, const struct sample *newer)
 {
   return older->available_bytes > newer->available_bytes ? older->available_bytes - newer->available_bytes : 0;
+}
+
+static uint64_t
+larger (uint64_t a, uint64_t b)
+{
+  return a > b ? a : b;
 }
 
 static int64_t
@@ -76,12 +81,30 @@ lasting_fall (const struct samples *samples)
   return slope_between (samples_recent (samples, 1), newest) <= slope / 2 ? slope : 0;
 }
 
-/* Memory that goes in steps, one allocation at a time, stands still for more readings than a lasting fall may. The next step is
-   taken to be as large as the largest of the last moments; one step alone may have been the last, so it says nothing. */
+struct steps {
+  uint64_t largest, second;
+};
+
+static void
+steps_add (struct steps *steps, uint64_t step_bytes)
+{
+  if (step_bytes > steps->largest)
+    {
+      steps->second = steps->largest;
+      steps->largest = step_bytes;
+    }
+  else if (step_bytes > steps->second)
+    steps->second = step_bytes;
+}
+
+/* Memory that goes in short steps, one allocation at a time, never falls for several readings in a row. Returns the largest
+   step of the last moments if there were two of about that size with a pause between them and no return since, else 0: one
+   step may have been the last, and a fall without pauses is no staircase. */
 static uint64_t
 next_step (const struct samples *samples, const struct sample *newest)
 {
-  uint64_t largest = 0, second = 0;
+  struct steps steps = { 0, 0 };
+  uint64_t step = 0, pause_ns = 0;
   const struct sample *newer = newest, *older;
 
   for (unsigned age = 1; (older = samples_recent (samples, age)) != NULL; age++, newer = older)
@@ -89,16 +112,17 @@ next_step (const struct samples *samples, const struct sample *newest)
       if (newest->at_ns - older->at_ns > STEPS_WINDOW_NS)
         break;
       uint64_t fall = fall_between (older, newer);
-      if (fall > largest)
+      pause_ns = fall > 0 ? 0 : pause_ns + (newer->at_ns - older->at_ns);
+      step += fall;
+      if (pause_ns >= STEP_PAUSE_NS)
         {
-          second = largest;
-          largest = fall;
+          steps_add (&steps, step);
+          step = 0;
         }
-      else if (fall > second)
-        second = fall;
     }
-  /* What came back between two steps is not lost. */
-  return second >= largest / 2 && fall_between (newer, newest) >= largest + second / 2 ? largest : 0;
+  steps_add (&steps, step);
+  bool lost = fall_between (newer, newest) >= steps.largest + steps.second / 2;
+  return lost && steps.second >= steps.largest / 2 ? steps.largest : 0;
 }
 
 /* How far a fall of this slope goes in `ns`. */
@@ -128,15 +152,16 @@ decide (const struct samples *samples, uint64_t reserve_bytes)
     }
 
   int64_t lasting = lasting_fall (samples);
-  /* One step may come before the next reading, another before the kill works. */
-  uint64_t lead = fall_within (lasting, LEAD_NS), steps = 2 * next_step (samples, newest);
-  if (lead < steps)
-    lead = steps;
+  if (lasting < 0 && newest->available_bytes <= fall_within (judgement.slope_bytes_per_second, ZERO_WITHIN_NS))
+    {
+      judgement.verdict = VERDICT_FALLING;
+      return judgement;
+    }
+  uint64_t lead = larger (fall_within (lasting, LEAD_NS), next_step (samples, newest));
   if (lead > reserve_bytes / LEAD_SHARE_OF_RESERVE)
     lead = reserve_bytes / LEAD_SHARE_OF_RESERVE;
-  if (newest->available_bytes - reserve_bytes < lead
-      || (lasting < 0 && newest->available_bytes <= fall_within (judgement.slope_bytes_per_second, ZERO_WITHIN_NS)))
-    judgement.verdict = VERDICT_FALLING;
+  if (newest->available_bytes - reserve_bytes < lead)
+    judgement.verdict = VERDICT_CROSSING;
   return judgement;
 }
 

@@ -6,10 +6,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* By urgency. The middle two are forecasts: they hold only against a container that is known to be where it may not be, because
+   an engine that keeps to its budget stops by itself, often closer to the reserve than a forecast can tell. */
 enum verdict {
   VERDICT_CALM,
+  VERDICT_CROSSING,      /* the reserve will be crossed within the time that a kill takes */
+  VERDICT_FALLING,       /* the fall reaches zero soon */
   VERDICT_UNDER_RESERVE, /* two readings in a row under the reserve */
-  VERDICT_FALLING,       /* not under it yet, but about to be, faster than a kill works */
 };
 
 struct judgement {

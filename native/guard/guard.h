@@ -37,7 +37,7 @@ struct guard {
   uint64_t last_blow_ns;
   /* once per episode */
   bool foreign_told, meminfo_told;
-  uint64_t judge_after_ns;
+  uint64_t judge_after_ns, forecast_after_ns;
   uint64_t refreshed_ns, calm_ns, housekept_ns;
   uint64_t lost_told;
 };

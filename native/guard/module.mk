@@ -8,3 +8,9 @@ PROGRAMS += $(B)/spark-guard
 
 $(SAN)/guard.a: $(GUARD_SRC:%.c=$(SAN)/%.o)
 	rm -f $@ && $(AR) rcs $@ $^
+
+# A stand-in for a program that takes driver memory, for test/engine/guard.test.ts.
+$(B)/test/guard-fill: $(OBJ)/test/guard/fill.o
+	@mkdir -p $(@D)
+	$(CC) -static -o $@ $^
+PROGRAMS += $(B)/test/guard-fill

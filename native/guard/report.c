@@ -25,17 +25,16 @@ guilt_text (enum guilt guilt)
 {
   switch (guilt)
     {
-    case GUILT_OVER_BUDGET:
-      return "more than any other over its budget";
     case GUILT_GROWTH:
-      return "the first to go among the containers that took the memory";
+      return "; all containers are within their budgets, but they took the memory";
     case GUILT_HIDDEN:
-      return "the first to go among the containers, since the memory went to the GPU driver past every ledger";
+      return "; the memory went to the GPU driver past every ledger, so it was the first of the containers to go";
+    case GUILT_OVER_BUDGET:
     case GUILT_NOBODY:
     case GUILT_FOREIGN:
       break;
     }
-  return "the first to go";
+  return "";
 }
 
 void
@@ -60,15 +59,17 @@ report_prepare (struct kill_record *r, const struct entry *v, enum guilt guilt, 
   r->cgroup_bytes = v->cgroup_bytes;
   r->priority = v->priority;
   r->empty_ms = -1;
+  r->lowest_bytes = available_bytes;
 
-  if (judgement->verdict == VERDICT_FALLING)
+  if (judgement->verdict != VERDICT_UNDER_RESERVE && judgement->slope_bytes_per_second < 0)
     snprintf (fall, sizeof fall, ", falling by %s/s",
               spark_size_format ((uint64_t) -judgement->slope_bytes_per_second, pace, sizeof pace));
   snprintf (r->sentence, sizeof r->sentence,
-            "killed %s to save the host: %s of memory was available%s, and the reserve is %s; it held %s of a budget of %s, %s",
+            "killed %s to save the host: %s of memory was available%s, and the reserve is %s; it held %s%s its budget of %s%s",
             called (r->name, r->id), spark_size_format (available_bytes, available, sizeof available), fall,
             spark_size_format (reserve_bytes, reserve, sizeof reserve),
             spark_size_format (entry_use_bytes (v), use, sizeof use),
+            guilt == GUILT_OVER_BUDGET ? ", over" : " of",
             spark_size_format (v->budget_bytes, budget, sizeof budget), guilt_text (guilt));
 }
 
@@ -102,7 +103,7 @@ put_kill (struct json *json, const struct kill_record *r)
   json_text_or_null (json, "request", r->request);
   json_text (json, "engine", r->engine[0] != '\0' ? r->engine : "unknown");
   json_text (json, "killedAt", r->killed_at);
-  json_text (json, "reason", r->verdict == VERDICT_FALLING ? "falling" : "under-reserve");
+  json_text (json, "reason", r->verdict == VERDICT_UNDER_RESERVE ? "under-reserve" : "falling");
   json_text (json, "sentence", r->sentence);
   json_size (json, "reserveBytes", r->reserve_bytes);
   json_size (json, "memAvailableBytes", r->available_bytes);
@@ -117,6 +118,7 @@ put_kill (struct json *json, const struct kill_record *r)
     json_number (json, "killToEmptyMs", r->empty_ms);
   else
     json_null (json, "killToEmptyMs");
+  json_size (json, "lowestAvailableBytes", r->lowest_bytes);
 }
 
 void

@@ -18,7 +18,8 @@ struct kill_record {
   uint64_t reserve_bytes, available_bytes, budget_bytes, driver_bytes, cgroup_bytes;
   int64_t slope_bytes_per_second;
   int priority;
-  int64_t empty_ms; /* -1 = not yet */
+  int64_t empty_ms;      /* -1 = not yet */
+  uint64_t lowest_bytes; /* lowest MemAvailable from the kill on */
 };
 
 /* Fills the record for a kill that is about to happen, sentence included. */

@@ -16,6 +16,8 @@
 /* After a verdict without a victim, and between two blows at one that does not die. */
 #define JUDGE_AGAIN_NS (100 * NS_PER_MS)
 #define BLOW_AGAIN_NS (5 * NS_PER_MS)
+/* A forecast that held against nobody is made again when there is something new to see. */
+#define FORECAST_AGAIN_NS (5 * NS_PER_MS)
 
 enum { SIZE_TEXT = 24 };
 
@@ -115,15 +117,40 @@ open_words (struct guard *g, const struct entry *victim, char *line, size_t size
   return -1;
 }
 
+/* A forecast is enough against one that holds more than it was granted; that memory goes past every ledger is enough where the
+   fall ends at zero. Anybody else dies only when the reserve is broken. */
+static bool
+verdict_holds (enum verdict verdict, enum guilt guilt)
+{
+  switch (verdict)
+    {
+    case VERDICT_UNDER_RESERVE:
+      return true;
+    case VERDICT_FALLING:
+      return guilt == GUILT_OVER_BUDGET || guilt == GUILT_HIDDEN;
+    case VERDICT_CROSSING:
+      return guilt == GUILT_OVER_BUDGET;
+    case VERDICT_CALM:
+      break;
+    }
+  return false;
+}
+
 void
 guard_strike (struct guard *g, const struct judgement *judgement, uint64_t now_ns)
 {
   enum guilt guilt;
   char line[640];
+  bool forecast = judgement->verdict != VERDICT_UNDER_RESERVE;
 
-  if (now_ns < g->judge_after_ns)
+  if (now_ns < (forecast ? g->forecast_after_ns : g->judge_after_ns))
     return;
   struct entry *victim = choose (g, &guilt, now_ns);
+  if (!verdict_holds (judgement->verdict, guilt))
+    {
+      g->forecast_after_ns = now_ns + FORECAST_AGAIN_NS;
+      return;
+    }
   if (victim == NULL)
     {
       g->judge_after_ns = now_ns + JUDGE_AGAIN_NS;
@@ -173,6 +200,8 @@ guard_follow (struct guard *g, uint64_t now_ns)
 {
   struct aftermath *a = &g->aftermath;
 
+  if (g->memory.available_bytes < a->lowest_bytes)
+    a->lowest_bytes = g->record.lowest_bytes = g->memory.available_bytes;
   if (a->empty_ns == 0 && kill_empty (g->victim))
     {
       a->empty_ns = now_ns;
@@ -184,8 +213,6 @@ guard_follow (struct guard *g, uint64_t now_ns)
       g->last_blow_ns = now_ns;
       kill_entry (g->victim);
     }
-  if (g->memory.available_bytes < a->lowest_bytes)
-    a->lowest_bytes = g->memory.available_bytes;
 
   switch (decide_after (a, now_ns, g->memory.available_bytes, g->reserve_bytes))
     {
