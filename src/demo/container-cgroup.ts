@@ -2,8 +2,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { readCgroupLayout } from '../host/cgroup.js'
 
-/** The files that tell what a memory cgroup is charged with, now and at most. */
+/** The files that tell who is in a memory cgroup and what it is charged with, now and at most. */
 export interface MemoryCgroupFiles {
+  procsFile: string
   currentFile: string
   /** Missing on cgroup v2 before Linux 5.19. */
   peakFile: string | undefined
@@ -18,6 +19,7 @@ export function findMemoryCgroup(pid: number): MemoryCgroupFiles | undefined {
     if (group === undefined) return undefined
     const dir = path.join(memoryMount, group)
     return {
+      procsFile: path.join(dir, 'cgroup.procs'),
       currentFile: path.join(dir, 'memory.usage_in_bytes'),
       peakFile: path.join(dir, 'memory.max_usage_in_bytes'),
     }
@@ -26,7 +28,11 @@ export function findMemoryCgroup(pid: number): MemoryCgroupFiles | undefined {
   if (unifiedMount === null || group === undefined) return undefined
   const dir = path.join(unifiedMount, group)
   const peakFile = path.join(dir, 'memory.peak')
-  return { currentFile: path.join(dir, 'memory.current'), peakFile: existsSync(peakFile) ? peakFile : undefined }
+  return {
+    procsFile: path.join(dir, 'cgroup.procs'),
+    currentFile: path.join(dir, 'memory.current'),
+    peakFile: existsSync(peakFile) ? peakFile : undefined,
+  }
 }
 
 function readLines(file: string): string[] {

@@ -65,11 +65,7 @@ export async function prepareGround(options: GroundOptions): Promise<Ground> {
   const machine = computeSmallMachine(readMeminfo().availableBytes, options.machineBytes)
   const plan = layPlan(paths, machine, findProgram('runc') ?? '/usr/bin/runc')
   const noHugePages = await provideHugePages(machine, undo, janitor)
-  const observer = startObserver({
-    meminfoFile: '/proc/meminfo',
-    withholdBytes: machine.withholdBytes,
-    driverSource: noHugePages === undefined ? 'huge-pages' : 'files',
-  })
+  const observer = startObserver({ meminfoFile: '/proc/meminfo', withholdBytes: machine.withholdBytes })
   await undo.add('the observer', () => observer.close())
   const common = { paths, machine, screen, observer, signal }
   const inContainers = 'dockerd' in opened && noHugePages === undefined

@@ -1,13 +1,14 @@
 import { openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
-import { hugePagesInUseBytes, parseMeminfo } from '../host/meminfo.js'
+import { parseMeminfo } from '../host/meminfo.js'
+import type { MemoryCgroupFiles } from './container-cgroup.js'
 import type { Observation, ObserverAnswer, ObserverRequest, ObserverSetup, Sample } from './sample.js'
 
 /** Reading /proc/meminfo costs some 10 µs, so that this is well below 1 % of a core. */
 const LOOK_EVERY_MS = 2
 
-/** Cgroup files take a lock in the kernel that the engine's own allocations want too. */
-const CGROUP_EVERY_MS = 20
+/** The files of cgroups and processes take locks in the kernel that the engine's own allocations want too. */
+const ENGINE_EVERY_MS = 20
 
 const COURSE_STEP_MS = 20
 const REPORT_EVERY_MS = 100
@@ -21,12 +22,11 @@ const buffer = Buffer.alloc(8192)
 
 let startedMs = performance.now()
 let lastMs = startedMs
-let baselineBytes = 0
-let watched: { currentFile: string; peakFile: string | undefined } | undefined
+let watched: MemoryCgroupFiles[] = []
 let pids: number[] = []
 let cgroupBytes = 0
-let filesBytes = 0
-let lastCgroupMs = 0
+let driverBytes = 0
+let lastEngineMs = 0
 let lastReportMs = 0
 let observation = emptyObservation()
 
@@ -47,31 +47,20 @@ function readMachine() {
 }
 
 function readNumber(file: string): number {
+  return Number(readText(file).trim()) || 0
+}
+
+function readText(file: string): string {
   try {
-    return Number(readFileSync(file, 'utf8').trim()) || 0
+    return readFileSync(file, 'utf8')
   } catch {
-    // The container is gone, and its cgroup with it.
-    return 0
+    return ''
   }
 }
 
-function lookAtCgroup() {
-  if (watched === undefined) {
-    cgroupBytes = pids.reduce((sum, pid) => sum + residentBytes(pid), 0)
-    return
-  }
-  cgroupBytes = readNumber(watched.currentFile)
-  const peak = watched.peakFile === undefined ? 0 : readNumber(watched.peakFile)
-  observation.cgroupPeakBytes = Math.max(observation.cgroupPeakBytes, peak, cgroupBytes)
-}
-
-/** What `top` shows as RES. */
-function residentBytes(pid: number): number {
-  try {
-    return Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
-  } catch {
-    return 0
-  }
+/** A line of /proc/<pid>/status in bytes; 0 for a process that is gone. */
+function statusBytes(status: string, key: string): number {
+  return Number(new RegExp(`^${key}:\\s*(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0) * 1024
 }
 
 /** What the simulator's memory files of one process hold: their blocks are pages that really exist. */
@@ -80,12 +69,33 @@ function memoryFilesBytes(pid: number): number {
   try {
     for (const fd of readdirSync(`/proc/${pid}/fd`)) {
       const link = `/proc/${pid}/fd/${fd}`
-      if (readlinkSync(link).startsWith('/memfd:')) bytes += statSync(link).blocks * 512
+      if (readlinkSync(link).startsWith('/memfd:spark-sim')) bytes += statSync(link).blocks * 512
     }
   } catch {
     // The process is gone, and its pages with it.
   }
   return bytes
+}
+
+/** Looks at the engines of this scene alone: others on this host may use huge pages, too. */
+function lookAtEngines() {
+  const ofCgroups = watched.flatMap((files) => readText(files.procsFile).trim().split('\n').filter(Boolean).map(Number))
+  let residentBytes = 0
+  driverBytes = 0
+  for (const pid of [...pids, ...ofCgroups]) {
+    const status = readText(`/proc/${pid}/status`)
+    residentBytes += statusBytes(status, 'VmRSS')
+    // Pages of a memory file that are mapped are in both.
+    driverBytes += Math.max(statusBytes(status, 'HugetlbPages'), memoryFilesBytes(pid))
+  }
+  const newest = watched.at(-1)
+  if (newest === undefined) {
+    cgroupBytes = residentBytes
+    return
+  }
+  cgroupBytes = readNumber(newest.currentFile)
+  const peak = newest.peakFile === undefined ? 0 : readNumber(newest.peakFile)
+  observation.cgroupPeakBytes = Math.max(observation.cgroupPeakBytes, peak, cgroupBytes)
 }
 
 function keepInCourse(sample: Sample) {
@@ -99,18 +109,11 @@ function keepInCourse(sample: Sample) {
 function look() {
   const now = performance.now()
   const machine = readMachine()
-  if (now - lastCgroupMs >= CGROUP_EVERY_MS) {
-    lastCgroupMs = now
-    lookAtCgroup()
-    if (setup.driverSource === 'files') filesBytes = pids.reduce((sum, pid) => sum + memoryFilesBytes(pid), 0)
+  if (now - lastEngineMs >= ENGINE_EVERY_MS) {
+    lastEngineMs = now
+    lookAtEngines()
   }
-  const sample: Sample = {
-    ms: now - startedMs,
-    availableBytes: machine.availableBytes,
-    driverBytes:
-      setup.driverSource === 'files' ? filesBytes : Math.max(0, hugePagesInUseBytes(machine.hugePages) - baselineBytes),
-    cgroupBytes,
-  }
+  const sample: Sample = { ms: now - startedMs, availableBytes: machine.availableBytes, driverBytes, cgroupBytes }
   observation.looks += 1
   observation.longestGapMs = Math.max(observation.longestGapMs, now - lastMs)
   observation.minAvailableBytes = Math.min(observation.minAvailableBytes, sample.availableBytes)
@@ -133,18 +136,17 @@ port.on('message', (request: ObserverRequest) => {
   switch (request.kind) {
     case 'begin':
       observation = emptyObservation()
-      watched = undefined
+      watched = []
       pids = []
       cgroupBytes = 0
-      filesBytes = 0
-      baselineBytes = hugePagesInUseBytes(readMachine().hugePages)
+      driverBytes = 0
       startedMs = performance.now()
       lastMs = startedMs
       timer ??= setInterval(look, LOOK_EVERY_MS)
       break
     case 'watch':
-      watched = request
-      lookAtCgroup()
+      watched.push(request.files)
+      lookAtEngines()
       break
     case 'processes':
       pids = request.pids

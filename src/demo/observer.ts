@@ -1,11 +1,12 @@
 import { Worker } from 'node:worker_threads'
+import type { MemoryCgroupFiles } from './container-cgroup.js'
 import type { Observation, ObserverAnswer, ObserverRequest, ObserverSetup, Sample } from './sample.js'
 
 /** Watches the machine from a thread of its own, independently of the guard and of whatever this thread is busy with. */
 export interface Observer {
   begin(): void
-  /** Watches a container's memory cgroup as well. */
-  watch(files: { currentFile: string; peakFile: string | undefined }): void
+  /** Watches a container by its memory cgroup. */
+  watch(files: MemoryCgroupFiles): void
   /** Watches processes instead, where there is no container. */
   watchProcesses(pids: number[]): void
   /** Called with the latest look some ten times a second. */
@@ -32,7 +33,7 @@ export function startObserver(setup: ObserverSetup): Observer {
   const ask = (request: ObserverRequest) => worker.postMessage(request)
   return {
     begin: () => ask({ kind: 'begin' }),
-    watch: (files) => ask({ kind: 'watch', ...files }),
+    watch: (files) => ask({ kind: 'watch', files }),
     watchProcesses: (pids) => ask({ kind: 'processes', pids }),
     onSample: (next) => {
       listener = next

@@ -1,10 +1,12 @@
+import type { MemoryCgroupFiles } from './container-cgroup.js'
+
 /** One look at the machine, as the observer thread takes it every few milliseconds. */
 export interface Sample {
   /** Since the observation began. */
   ms: number
   /** MemAvailable less what is withheld. */
   availableBytes: number
-  /** Driver memory: huge pages in use beyond those of the beginning, or what the simulator's files hold. */
+  /** Driver memory of the watched engines: huge pages they have mapped, or what their simulator's files hold. */
   driverBytes: number
   /** What the watched memory cgroup is charged with, or the watched processes have resident; 0 while nothing is watched. */
   cgroupBytes: number
@@ -26,16 +28,14 @@ export interface Observation {
 export interface ObserverSetup {
   meminfoFile: string
   withholdBytes: number
-  /** `files`: huge pages cannot be had here, so the simulator's memory files are added up instead. */
-  driverSource: 'huge-pages' | 'files'
 }
 
 export type ObserverRequest =
   /** Begins a new observation. */
   | { kind: 'begin' }
-  /** Watches the memory cgroup whose files are these; the peak may be missing. */
-  | { kind: 'watch'; currentFile: string; peakFile: string | undefined }
-  /** Watches these processes: what they have resident, and (`driverSource: 'files'`) what their memory files hold. */
+  /** Watches the processes in this memory cgroup, too; the newest one's charge is what is shown. */
+  | { kind: 'watch'; files: MemoryCgroupFiles }
+  /** Watches these processes, where there is no cgroup. */
   | { kind: 'processes'; pids: number[] }
   /** Ends the observation; the answer is an {@link Observation}. */
   | { kind: 'finish' }
