@@ -227,7 +227,7 @@ entry_open (struct entry *e, const struct spark_container *c, const struct entry
   if (!entry_alive (e))
     {
       entry_close (e);
-      return note->text[0] != '\0' ? -1 : spark_fail (note, 0, "container %s is registered but no process of it lives", c->id);
+      return -1;
     }
   if (e->kill_by == KILL_BY_NOTHING && c->pgid > 1)
     spark_fail (note, 0, "container %s can be watched but not killed: it is only a process group, and killing those was not allowed", c->id);

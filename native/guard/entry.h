@@ -51,7 +51,7 @@ struct entry {
 };
 
 /* Opens everything. Returns 0, also where something is missing (`note` then says so in one sentence, else it is empty), or
-   -1 where the container is gone already or nothing in it can be trusted. Allocates nothing. */
+   -1 where nothing of it lives (any more), or nothing in it can be trusted (`note` says so). Allocates nothing. */
 int entry_open (struct entry *entry, const struct spark_container *container, const struct entry_place *place,
                 struct spark_error *note);
 

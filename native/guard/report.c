@@ -65,11 +65,11 @@ report_prepare (struct kill_record *r, const struct entry *v, enum guilt guilt, 
     snprintf (fall, sizeof fall, ", falling by %s/s",
               spark_size_format ((uint64_t) -judgement->slope_bytes_per_second, pace, sizeof pace));
   snprintf (r->sentence, sizeof r->sentence,
-            "killed %s to save the host: %s of memory was available%s, and the reserve is %s; it held %s%s its budget of %s%s",
+            "killed %s to save the host: %s of memory was available%s, and the reserve is %s; it held %s%s of %s%s",
             called (r->name, r->id), spark_size_format (available_bytes, available, sizeof available), fall,
             spark_size_format (reserve_bytes, reserve, sizeof reserve),
             spark_size_format (entry_use_bytes (v), use, sizeof use),
-            guilt == GUILT_OVER_BUDGET ? ", over" : " of",
+            guilt == GUILT_OVER_BUDGET ? ", over its budget" : " of its budget",
             spark_size_format (v->budget_bytes, budget, sizeof budget), guilt_text (guilt));
 }
 

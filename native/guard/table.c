@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
@@ -92,7 +93,11 @@ take_in (struct table *table, const char *id)
   if (spark_registry_read (table->registry_fd, id, &container, &error) != 0)
     {
       if (entry == NULL && report_once (table, id))
-        tell (table, TABLE_WARNING, NULL, error.text);
+        {
+          char sentence[sizeof error.text + SPARK_ID_MAX + 64];
+          snprintf (sentence, sizeof sentence, "the registry file %s is ignored: %s", id, error.text);
+          tell (table, TABLE_WARNING, NULL, sentence);
+        }
       return;
     }
   if (is_dying (table, &container))
@@ -108,8 +113,8 @@ take_in (struct table *table, const char *id)
     }
   if (entry_open (&fresh, &container, &table->place, &error) != 0)
     {
-      /* An entry of a container that died before us is ordinary; the sweep of the next second removes its file. */
-      if (report_once (table, id))
+      /* One that died before we looked has no note: that is ordinary, and the sweep removes its file. */
+      if (error.text[0] != '\0' && report_once (table, id))
         tell (table, TABLE_WARNING, NULL, error.text);
       return;
     }
