@@ -82,6 +82,7 @@ export async function createDockerStage(setup: DockerStageSetup): Promise<Stage>
     signal,
     cgroupName: 'memory cgroup',
     gpuFlags: () => quoteCommand(simulatorFlags()),
+    guardSeesUse: true,
     beginScene() {
       baselineBytes = hugePagesInUseBytes(readMeminfo().hugePages)
     },

@@ -123,6 +123,7 @@ export function createProcessStage(setup: ProcessStageSetup): Stage {
       Object.entries(simulatorEnv())
         .map(([name, value]) => `${name}=${value}`)
         .join(' '),
+    guardSeesUse: hugePages,
     beginScene() {
       baselineBytes = hugePages ? hugePagesInUseBytes(readMeminfo().hugePages) : 0
       running.clear()

@@ -53,6 +53,8 @@ export interface Stage {
   readonly signal: AbortSignal
   /** What `$GPU` stands for in the commands that are shown: the flags that bring the simulated GPU. */
   gpuFlags(): string
+  /** The guard sees who holds what, so that it can act before the reserve is touched. */
+  readonly guardSeesUse: boolean
   /** Called before every scene: the memory in use now is the rest of the world's. */
   beginScene(): void
   /** How much of the machine is available now, 0 to 1. */

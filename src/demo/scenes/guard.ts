@@ -4,6 +4,9 @@ import { type Scene, sayCommand, waitForExit, waitForTalk } from '../play.js'
 
 const MIB = 1024 ** 2
 
+/** A guard that does not see who holds what acts when the reserve is touched, not before: the kill takes this share of it. */
+const TOUCHED_SHARE = 1 / 16
+
 /** The bystander's budget, of which it holds half: enough to be worth killing for a guard that chooses badly. */
 const BYSTANDER_SHARE = 1 / 8
 
@@ -72,18 +75,24 @@ export const guardScene: Scene = {
               'spark-run explain demo-bypass says:',
               ...kill.explanation.split('\n').map((line) => `  ${line}`.trimEnd()),
             ]),
+        ...(stage.guardSeesUse
+          ? []
+          : [
+              'Shared memory belongs to nobody in particular, so the guard acted when the reserve was touched, not before.',
+            ]),
         `The bystander ${bystanderAlive ? 'still runs and holds its memory' : 'is dead'}.`,
       ],
     }
   },
 
-  judge({ exitCode, killedBy, bystanderAlive, minAvailableBytes, sentenceInLog }, { machine }) {
+  judge({ exitCode, killedBy, bystanderAlive, minAvailableBytes, sentenceInLog }, { machine, guardSeesUse }) {
     const complaints: string[] = []
     if (killedBy === null) complaints.push('the guard has no record of a kill')
     else if (!sentenceInLog) complaints.push("the guard's sentence is not in the log of the engine it killed")
     if (exitCode !== 137) complaints.push(`the engine's exit code is ${exitCode} and not 137`)
     if (bystanderAlive !== true) complaints.push('the bystander did not survive')
-    if ((minAvailableBytes ?? 0) < machine.reserveBytes) {
+    const keptBytes = machine.reserveBytes * (guardSeesUse ? 1 : 1 - TOUCHED_SHARE)
+    if ((minAvailableBytes ?? 0) < keptBytes) {
       complaints.push(
         `MemAvailable was down to ${formatBytes(minAvailableBytes ?? 0)}, under the reserve of ${formatBytes(machine.reserveBytes)}`,
       )
