@@ -108,10 +108,9 @@ cgroup_open (const char *path, bool v2, const struct spark_container *container,
     return spark_fail (note, 0, "the cgroup %s of container %s holds the whole host or this guard: it is left alone", path,
                        container->id);
 
-  cleanup_close int procs = openat (directory, "cgroup.procs", O_RDONLY | O_CLOEXEC);
   struct stranger_search search = { place, 0, 0 };
   search.oldest_start = container->pid_start > OLDER_TICKS ? container->pid_start - OLDER_TICKS : 0;
-  if (procs < 0 || proc_file_each_pid (procs, stranger_check, &search) < 0)
+  if (proc_file_each_pid (directory, stranger_check, &search) < 0)
     return spark_fail (note, errno, "cannot read the processes of cgroup %s of container %s", path, container->id);
   if (search.stranger != 0)
     return spark_fail (note, 0, "the cgroup %s of container %s also holds process %d, which is older: it is left alone", path,
@@ -139,7 +138,7 @@ open_cgroups (struct entry *e, const struct spark_container *c, const struct ent
   if (v2 >= 0)
     {
       e->events_fd = cgroup_file (v2, "cgroup.events", O_RDONLY);
-      e->procs_fd = cgroup_file (v2, "cgroup.procs", O_RDONLY);
+      e->procs_dir_fd = fcntl (v2, F_DUPFD_CLOEXEC, 3);
       e->kill_fd = cgroup_file (v2, "cgroup.kill", O_WRONLY);
       if (e->kill_fd >= 0)
         e->kill_by = KILL_BY_CGROUP_KILL;
@@ -148,18 +147,18 @@ open_cgroups (struct entry *e, const struct spark_container *c, const struct ent
     }
   if (e->kill_by == KILL_BY_NOTHING && freezer >= 0)
     {
-      if (e->procs_fd >= 0)
-        close (e->procs_fd);
-      e->procs_fd = cgroup_file (freezer, "cgroup.procs", O_RDONLY);
+      if (e->procs_dir_fd >= 0)
+        close (e->procs_dir_fd);
+      e->procs_dir_fd = fcntl (freezer, F_DUPFD_CLOEXEC, 3);
       e->freezer_fd = cgroup_file (freezer, "freezer.state", O_RDWR);
-      if (e->procs_fd >= 0 && e->freezer_fd >= 0)
+      if (e->procs_dir_fd >= 0 && e->freezer_fd >= 0)
         e->kill_by = KILL_BY_FREEZER;
     }
   if (e->stat_fd < 0 && memory >= 0)
     e->stat_fd = cgroup_file (memory, "memory.stat", O_RDONLY);
   int listing = v2 >= 0 ? v2 : memory >= 0 ? memory : freezer;
   if (listing >= 0)
-    e->usage_procs_fd = cgroup_file (listing, "cgroup.procs", O_RDONLY);
+    e->usage_dir_fd = fcntl (listing, F_DUPFD_CLOEXEC, 3);
 }
 
 /* A pidfd of the container's init, only if it is still the process that was registered. */
@@ -202,8 +201,8 @@ entry_open (struct entry *e, const struct spark_container *c, const struct entry
 {
   *e = (struct entry){ .used = true, .pid = c->pid, .pid_start = c->pid_start, .budget_bytes = c->budget_bytes,
                        .reserve_bytes = c->reserve_bytes, .created_ns = c->created_ns, .priority = c->priority,
-                       .pid_fd = -1, .kill_fd = -1, .events_fd = -1, .procs_fd = -1, .freezer_fd = -1, .stat_fd = -1,
-                       .usage_procs_fd = -1, .ledger_fd = -1 };
+                       .pid_fd = -1, .kill_fd = -1, .events_fd = -1, .procs_dir_fd = -1, .freezer_fd = -1, .stat_fd = -1,
+                       .usage_dir_fd = -1, .ledger_fd = -1 };
   memcpy (e->id, c->id, sizeof e->id);
   memcpy (e->name, c->name, sizeof e->name);
   memcpy (e->request, c->request, sizeof e->request);
@@ -237,7 +236,7 @@ entry_open (struct entry *e, const struct spark_container *c, const struct entry
 void
 entry_close (struct entry *e)
 {
-  int fds[] = { e->pid_fd, e->kill_fd, e->events_fd, e->procs_fd, e->freezer_fd, e->stat_fd, e->usage_procs_fd, e->ledger_fd };
+  int fds[] = { e->pid_fd, e->kill_fd, e->events_fd, e->procs_dir_fd, e->freezer_fd, e->stat_fd, e->usage_dir_fd, e->ledger_fd };
 
   for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
     if (fds[i] >= 0)
@@ -247,6 +246,14 @@ entry_close (struct entry *e)
 
 /* --- life ---------------------------------------------------------------------------------------------------------- */
 
+static int
+stop_at_first (pid_t pid, void *data)
+{
+  (void) pid;
+  (void) data;
+  return 1;
+}
+
 static bool
 cgroup_populated (const struct entry *e)
 {
@@ -254,8 +261,8 @@ cgroup_populated (const struct entry *e)
 
   if (e->events_fd >= 0)
     return proc_file_read (e->events_fd, text, sizeof text, 0) > 0 && strstr (text, "populated 1") != NULL;
-  int procs = e->procs_fd >= 0 ? e->procs_fd : e->usage_procs_fd;
-  return procs >= 0 && proc_file_read (procs, text, sizeof text, 0) > 0;
+  int directory = e->procs_dir_fd >= 0 ? e->procs_dir_fd : e->usage_dir_fd;
+  return directory >= 0 && proc_file_each_pid (directory, stop_at_first, NULL) > 0;
 }
 
 bool

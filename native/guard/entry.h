@@ -40,10 +40,10 @@ struct entry {
   int pid_fd;          /* pidfd of its init */
   int kill_fd;         /* cgroup.kill */
   int events_fd;       /* v2 cgroup.events */
-  int procs_fd;        /* cgroup.procs of the hierarchy it is killed by */
+  int procs_dir_fd;    /* cgroup that it is killed by, for its cgroup.procs */
   int freezer_fd;      /* v1 freezer.state */
   int stat_fd;         /* memory.stat, v1 or v2 */
-  int usage_procs_fd;  /* cgroup.procs to find its huge pages by */
+  int usage_dir_fd;    /* cgroup to find its huge pages by, for the same */
   int ledger_fd;
   bool stat_is_v2;
   /* last known use */

@@ -10,9 +10,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
 /* Unix98 terminals, what a container's /dev/pts/N is. */
 enum { PTY_MAJOR_FIRST = 136, PTY_MAJOR_LAST = 143 };
+/* A task that waits uninterruptibly in the kernel cannot be frozen; the others are not kept waiting for it. */
+enum { FREEZE_MAX_US = 10000 };
 
 static int
 write_word (int fd, const char *word)
@@ -30,13 +33,29 @@ kill_pid (pid_t pid, void *data)
   return 0;
 }
 
+/* The kernel freezes task by task; those it has not come to yet could still fork. */
+static void
+wait_frozen (int freezer_fd)
+{
+  const struct timespec moment = { .tv_nsec = 200000 };
+  char state[16];
+
+  for (unsigned waited_us = 0; waited_us < FREEZE_MAX_US; waited_us += 200)
+    {
+      if (proc_file_read (freezer_fd, state, sizeof state, 0) <= 0 || strncmp (state, "FROZEN", 6) == 0)
+        return;
+      nanosleep (&moment, NULL);
+    }
+}
+
 static int
 kill_frozen (const struct entry *e)
 {
   /* Frozen, none of them can fork between the list and the signal, and no number can be given to another process.
      Thawed at once: only a thawed task can die. */
   int frozen = write_word (e->freezer_fd, "FROZEN");
-  int count = proc_file_each_pid (e->procs_fd, kill_pid, NULL);
+  wait_frozen (e->freezer_fd);
+  int count = proc_file_each_pid (e->procs_dir_fd, kill_pid, NULL);
   int thawed = write_word (e->freezer_fd, "THAWED");
   return count < 0 ? -1 : frozen | thawed;
 }

@@ -69,12 +69,15 @@ proc_file_number (const char *text, const char *key)
 }
 
 int
-proc_file_each_pid (int procs_fd, int (*each) (pid_t pid, void *data), void *data)
+proc_file_each_pid (int cgroup_dir_fd, int (*each) (pid_t pid, void *data), void *data)
 {
   char text[4096];
   off_t offset = 0;
   int count = 0;
+  cleanup_close int procs_fd = openat (cgroup_dir_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
+  if (procs_fd < 0)
+    return -1;
   for (;;)
     {
       ssize_t length = proc_file_read (procs_fd, text, sizeof text, offset);

@@ -18,7 +18,9 @@ uint64_t proc_stat_field (const char *stat, unsigned number);
 /* The number after `key` at the start of a line (`key` with its separator: "anon ", "HugetlbPages:"), 0 where there is none. */
 uint64_t proc_file_number (const char *text, const char *key);
 
-/* Calls `each` for every pid in an open cgroup.procs, until it returns non-zero. Returns how many there were, -1 with errno. */
-int proc_file_each_pid (int procs_fd, int (*each) (pid_t pid, void *data), void *data);
+/* Calls `each` for every pid in the cgroup.procs of an open cgroup directory, until it returns non-zero. Returns how many there
+   were, -1 with errno. The file is opened anew each time: cgroup v1 answers an open one from a list that it made at the first
+   read and keeps for a second. */
+int proc_file_each_pid (int cgroup_dir_fd, int (*each) (pid_t pid, void *data), void *data);
 
 #endif

@@ -104,8 +104,8 @@ static bool
 test_cgroup (const char *parent, enum kill_by kill_by)
 {
   char path[4608];
-  struct entry entry = { .pid_fd = -1, .kill_fd = -1, .events_fd = -1, .procs_fd = -1, .freezer_fd = -1, .stat_fd = -1,
-                         .usage_procs_fd = -1, .ledger_fd = -1, .kill_by = kill_by };
+  struct entry entry = { .pid_fd = -1, .kill_fd = -1, .events_fd = -1, .procs_dir_fd = -1, .freezer_fd = -1, .stat_fd = -1,
+                         .usage_dir_fd = -1, .ledger_fd = -1, .kill_by = kill_by };
   bool works = false;
 
   snprintf (path, sizeof path, "%s/spark-guard-selftest.%d", parent, (int) getpid ());
@@ -113,12 +113,12 @@ test_cgroup (const char *parent, enum kill_by kill_by)
     return false;
   cleanup_close int directory = open (path, O_PATH | O_DIRECTORY | O_CLOEXEC);
   cleanup_close int join = openat (directory, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-  entry.procs_fd = openat (directory, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+  entry.procs_dir_fd = fcntl (directory, F_DUPFD_CLOEXEC, 3);
   if (kill_by == KILL_BY_CGROUP_KILL)
     entry.kill_fd = openat (directory, "cgroup.kill", O_WRONLY | O_CLOEXEC);
   else
     entry.freezer_fd = openat (directory, "freezer.state", O_RDWR | O_CLOEXEC);
-  if (join >= 0 && entry.procs_fd >= 0 && (entry.kill_fd >= 0 || entry.freezer_fd >= 0)
+  if (join >= 0 && entry.procs_dir_fd >= 0 && (entry.kill_fd >= 0 || entry.freezer_fd >= 0)
       && (entry.pid = start_child (join)) > 0)
     {
       entry.pid_fd = (int) syscall (SYS_pidfd_open, entry.pid, 0);
@@ -134,8 +134,8 @@ test_cgroup (const char *parent, enum kill_by kill_by)
 static bool
 test_process_group (void)
 {
-  struct entry entry = { .pid_fd = -1, .kill_fd = -1, .events_fd = -1, .procs_fd = -1, .freezer_fd = -1, .stat_fd = -1,
-                         .usage_procs_fd = -1, .ledger_fd = -1, .kill_by = KILL_BY_PROCESS_GROUP };
+  struct entry entry = { .pid_fd = -1, .kill_fd = -1, .events_fd = -1, .procs_dir_fd = -1, .freezer_fd = -1, .stat_fd = -1,
+                         .usage_dir_fd = -1, .ledger_fd = -1, .kill_by = KILL_BY_PROCESS_GROUP };
 
   entry.pid = start_child (-1);
   if (entry.pid <= 0)

@@ -101,10 +101,10 @@ entry_refresh (struct entry *e, const char *proc_dir, int huge_pages_in_use, uin
 
   if (e->ledger_fd >= 0 && spark_ledger_peek (e->ledger_fd, &ledger) != 0)
     ledger.used_bytes = 0;
-  if (e->usage_procs_fd >= 0)
+  if (e->usage_dir_fd >= 0)
     {
       if (huge_pages_in_use)
-        proc_file_each_pid (e->usage_procs_fd, process_add, &sum);
+        proc_file_each_pid (e->usage_dir_fd, process_add, &sum);
     }
   else if (e->pgid != 0)
     process_group_add (e->pgid, &sum);
