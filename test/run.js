@@ -78,6 +78,8 @@ class Collector {
       if (module.errors().length > 0) {
         total.failed += 1
         failures.push(`${file}: ${module.errors()[0].message}`)
+        // Its tests never began; they are not skipped for a reason of their own.
+        continue
       }
       for (const test of module.children.allTests()) {
         const { state, note } = test.result()

@@ -16,8 +16,9 @@ $(RUNTIME_OBJ) $(OBJ)/runtime/main.o: | $(JSON_HEADER)
 $(B)/spark-runtime: $(OBJ)/runtime/main.o $(RUNTIME_OBJ) $(COMMON_OBJ)
 	$(CC) $(LDFLAGS_STATIC) -o $@ $^ $(JSON_LIBS)
 
+# A copy, not a hard link: npm pack never ends on a link between two packed files.
 $(B)/spark-hook: $(B)/spark-runtime
-	ln -f $< $@
+	cp -f $< $@
 
 $(SAN)/runtime.a: $(RUNTIME_SRC:%.c=$(SAN)/%.o)
 	rm -f $@ && $(AR) rcs $@ $^

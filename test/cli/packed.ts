@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { packageDir } from '../../src/host/package-files.js'
@@ -13,24 +13,16 @@ export interface PackedPackage {
 }
 
 /**
- * Packs the checkout and unpacks it as `npm install` would, in a directory of its own. Packed is a copy without
- * node_modules, which npm would walk and need not. Its dependencies are the checkout's, by one link, because tests have no
- * network; that `package.json` names them all is for the build to prove.
+ * Packs the checkout and unpacks it as `npm install` would, in a directory of its own. Its dependencies are the checkout's, by
+ * one link, because tests have no network; that `package.json` names them all is for the build to prove.
  */
 export function installPacked(): PackedPackage {
   if (!existsSync(path.join(packageDir, 'dist/launch/front.js'))) {
     throw new Error('dist/ is missing: run npm run build first')
   }
   const root = mkdtempSync(path.join(tmpdir(), 'spark-packed-'))
-  const source = path.join(root, 'source')
-  const manifest = JSON.parse(readFileSync(path.join(packageDir, 'package.json'), 'utf8')) as { files: string[] }
-  for (const entry of ['package.json', ...manifest.files.filter((file) => !file.startsWith('!'))]) {
-    // Objects, test programs and another processor's headers are in the way of a quick copy and never packed.
-    const isWanted = (file: string) => !/\/native\/build\/(?:sysroot-[^/]*|[^/]+\/(?:obj|test|san[^/]*))$/.test(file)
-    cpSync(path.join(packageDir, entry), path.join(source, entry), { recursive: true, filter: isWanted })
-  }
   const packed = execFileSync('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', root], {
-    cwd: source,
+    cwd: packageDir,
     encoding: 'utf8',
     stdio: 'pipe',
   })
