@@ -66,6 +66,11 @@ function native() {
   total.skipped += Number(count[3])
 }
 
+/** A suite that is skipped as a whole has no note; it names its reason: "… (skipped: reason)". */
+function reasonInName(name) {
+  return /\(skipped: (.*?)\)/.exec(name)?.[1] ?? 'no reason given'
+}
+
 /** Collects every test's end: vitest's own summary has neither the reasons of skips nor one count for all projects. */
 class Collector {
   onTestRunEnd(modules, unhandledErrors) {
@@ -86,7 +91,7 @@ class Collector {
         if (state === 'passed') total.passed += 1
         else if (state === 'skipped') {
           total.skipped += 1
-          skips.push(`${file} > ${test.fullName}: ${note ?? 'no reason given'}`)
+          skips.push(`${file} > ${test.fullName}: ${note ?? reasonInName(test.fullName)}`)
         } else {
           total.failed += 1
           failures.push(`${file} > ${test.fullName}`)
