@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import type { DemoReport } from '../../src/demo/report.js'
 import { packageDir } from '../../src/host/package-files.js'
 import { prepareMaxRoot } from '../../src/images/max-root.js'
@@ -14,6 +14,10 @@ const withoutMax = await prepareMaxRoot({}).then(
   (error: Error) => error.message,
 )
 
+/** Everything that these demos make lies in here, so that nobody else's traces are taken for theirs. */
+const temporary = mkdtempSync('/tmp/dt-')
+afterAll(() => rmSync(temporary, { recursive: true, force: true }))
+
 interface Demo {
   child: ChildProcess
   ended: Promise<{ status: number | null; stdout: string; talk: string }>
@@ -22,7 +26,9 @@ interface Demo {
 
 function startDemo(...args: string[]): Demo {
   // Not detached: a signal of ours goes to the demo alone, as `kill` would send it.
-  const child = spawn(process.execPath, [path.join(packageDir, 'bin/demo.js'), '--machine', '1536m', ...args])
+  const child = spawn(process.execPath, [path.join(packageDir, 'bin/demo.js'), '--machine', '1536m', ...args], {
+    env: { ...process.env, TMPDIR: temporary },
+  })
   let stdout = ''
   let talk = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -44,20 +50,19 @@ async function waitForWords({ talk, child }: Demo, words: string): Promise<void>
   }
 }
 
-/** Processes, mounts, directories and containers' cgroups that name a demo's directory. */
+/** Processes and mounts that name the demos' directory, and what is in it. */
 function traces(): string[] {
   const processes = readdirSync('/proc').filter((entry) => {
     try {
-      return /^\d+$/.test(entry) && readFileSync(`/proc/${entry}/cmdline`, 'utf8').includes('/spark-demo-')
+      return /^\d+$/.test(entry) && readFileSync(`/proc/${entry}/cmdline`, 'utf8').includes(`${temporary}/`)
     } catch {
       return false
     }
   })
   const mounts = readFileSync('/proc/self/mounts', 'utf8')
     .split('\n')
-    .filter((line) => line.includes('/spark-demo-'))
-  const dirs = ['/tmp', '/var/tmp'].flatMap((dir) => readdirSync(dir).filter((name) => name.startsWith('spark-demo-')))
-  return [...processes, ...mounts, ...dirs]
+    .filter((line) => line.includes(`${temporary}/`))
+  return [...processes, ...mounts, ...readdirSync(temporary)]
 }
 
 const overcommit = () => readFileSync('/proc/sys/vm/nr_overcommit_hugepages', 'utf8')

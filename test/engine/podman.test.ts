@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { findProgram } from '../../src/engines/private-dockerd-needs.js'
 import { unmountUnder } from '../../src/engines/private-dockerd-sweep.js'
@@ -12,6 +13,20 @@ const missing = [
   ...(process.getuid?.() === 0 ? [] : ['it needs root']),
   ...['podman', 'runc'].filter((name) => findProgram(name) === undefined).map((name) => `${name} is not installed`),
 ]
+
+/** Podman cleans up after a container in a process of its own, which mounts the storage once more. */
+async function removeStorage(prefix: string): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      unmountUnder(prefix)
+      rmSync(path.join(prefix, 'storage'), { recursive: true, force: true })
+      return
+    } catch (error) {
+      if (tries === 40) throw error
+      await sleep(250)
+    }
+  }
+}
 
 describe.skipIf(missing.length > 0)(`the main job on Podman, by its hooks${because(missing)}`, () => {
   let machine: PrivateMachine
@@ -35,7 +50,7 @@ describe.skipIf(missing.length > 0)(`the main job on Podman, by its hooks${becau
       JSON.stringify({ version: '1.0.0', hook, when, stages: ['precreate'] }),
     )
     const storage = ['--root', path.join(prefix, 'storage'), '--runroot', path.join(prefix, 'runroot')]
-    await machine.undo.add("Podman's storage", () => void unmountUnder(prefix))
+    await machine.undo.add("Podman's storage", () => removeStorage(prefix))
     global = [...storage, '--cgroup-manager', 'cgroupfs', '--runtime', 'runc', '--hooks-dir', hooks]
     greedy = await importIntoPodman('greedy', { podmanArgs: storage })
   })
