@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -96,8 +96,14 @@ export function guardRig(): GuardRig {
       options.in.includes(hierarchy) ? group(hierarchy, options.group ?? id) : ''
     const cgroups = { unified: cgroup('unified'), freezer: cgroup('freezer'), memory: cgroup('memory') }
     const enter = Object.values(cgroups).filter((where) => where !== '')
+    const errors = path.join(dir, `${id}.stderr`)
+    spawnSync('mkfifo', [errors])
+    const reader = spawn('cat', [errors], { stdio: ['ignore', 'pipe', 'ignore'] })
+    children.push(reader)
     const script = [
       ...enter.map((where) => `echo $$ > ${where}/cgroup.procs`),
+      // An engine's pipe; Node's own would be a socket.
+      `exec 2> ${errors}`,
       // It waits until it is registered, as a container does.
       'echo entered; read go',
       options.before ?? '',
@@ -112,7 +118,7 @@ export function guardRig(): GuardRig {
         resolve()
       })
     })
-    child.stderr.on('data', (data: Buffer) => {
+    reader.stdout.on('data', (data: Buffer) => {
       said += data
     })
     const exit = new Promise<NodeJS.Signals | number | null>((resolve) => {
