@@ -199,6 +199,16 @@ table_sync (struct table *table)
 
 /* --- the dead ------------------------------------------------------------------------------------------------------ */
 
+/* A container that is started a second time is admitted, with its new ledger, before its old entry may be gone. */
+static bool
+admitted_again (const struct table *table, const char *id)
+{
+  char path[SPARK_ID_MAX + 16];
+
+  snprintf (path, sizeof path, "../admitted/%s", id);
+  return faccessat (table->registry_fd, path, F_OK, 0) == 0;
+}
+
 /* Removes what a dead container left, unless a new one took its name: judged and removed under the lock that admission
    writes under, and only if that is free now. */
 static void
@@ -211,7 +221,7 @@ remove_files (struct table *table, const char *id, const struct entry *known)
     return;
   if (spark_registry_read (table->registry_fd, id, &container, &error) == 0
       && (known == NULL || same_container (known, &container)) && !spark_container_live (&container, table->place.proc_dir)
-      && spark_registry_remove (table->registry_fd, id, &error) == 0 && table->ledgers_fd >= 0)
+      && spark_registry_remove (table->registry_fd, id, &error) == 0 && table->ledgers_fd >= 0 && !admitted_again (table, id))
     unlinkat (table->ledgers_fd, id, 0);
   flock (table->admission_fd, LOCK_UN);
 }

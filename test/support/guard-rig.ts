@@ -21,9 +21,9 @@ export const cgroupMounts = {
   freezer: writable(layout.freezerMount),
   memory: writable(layout.memoryMount),
 }
-export type Hierarchy = keyof typeof cgroupMounts
+type Hierarchy = keyof typeof cgroupMounts
 
-export interface StandIn {
+interface StandIn {
   readonly id: string
   readonly pid: number
   alive(): boolean
@@ -46,7 +46,7 @@ export interface GuardRig {
   close(): Promise<void>
 }
 
-export interface StandInOptions {
+interface StandInOptions {
   readonly takeMib: number
   readonly budgetBytes: number
   readonly priority?: number
@@ -97,7 +97,7 @@ export function guardRig(): GuardRig {
     const cgroups = { unified: cgroup('unified'), freezer: cgroup('freezer'), memory: cgroup('memory') }
     const enter = Object.values(cgroups).filter((where) => where !== '')
     const errors = path.join(dir, `${id}.stderr`)
-    spawnSync('mkfifo', [errors])
+    spawnSync('/bin/sh', ['-c', `mkfifo ${errors}`])
     const reader = spawn('cat', [errors], { stdio: ['ignore', 'pipe', 'ignore'] })
     children.push(reader)
     const script = [
