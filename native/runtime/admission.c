@@ -6,6 +6,7 @@
 #include "common/meminfo.h"
 #include "common/process.h"
 #include "common/size.h"
+#include "holdings.h"
 #include "run_dir.h"
 
 #include <errno.h>
@@ -13,11 +14,6 @@
 #include <limits.h>
 #include <string.h>
 
-/* Long enough for the slowest create (an engine waits 2 minutes at most for its hooks), short enough that a create which
-   failed under a long-lived engine does not hold its budget for ever. */
-static const uint64_t pending_max_ns = UINT64_C (120) * 1000 * 1000 * 1000;
-
-/* Driver allocations come in pages of 2 MiB; an engine's arena is a multiple of that. */
 /* The driver's page, and the step in which MAX 26.7 rounds its arena up (seen): a size between two steps would become the
    whole of a small budget. */
 static const uint64_t engine_page_bytes = UINT64_C (2) << 20, engine_arena_bytes = UINT64_C (256) << 20;
@@ -62,75 +58,6 @@ spark_admission_guarded (const struct spark_plan *plan, bool *missing, struct sp
   return 0;
 }
 
-/* --- who holds what ------------------------------------------------------------------------------------------------- */
-
-enum { HOLDERS_TEXT_MAX = 360 };
-
-struct holdings {
-  const char *except_id;
-  const char *except_ledger; /* may be NULL */
-  const char *proc_dir;
-  int registry_fd;
-  uint64_t budget_bytes;  /* sum */
-  uint64_t reserve_bytes; /* largest */
-  unsigned count, named;
-  char text[HOLDERS_TEXT_MAX]; /* "vllm 40.0 GiB, 3fa9c2d1e0b4 20.0 GiB" */
-};
-
-static void
-holdings_add (struct holdings *sum, const struct spark_container *container)
-{
-  char size[16], one[SPARK_ID_MAX + 32];
-  sum->budget_bytes += container->budget_bytes;
-  if (container->reserve_bytes > sum->reserve_bytes)
-    sum->reserve_bytes = container->reserve_bytes;
-  if (container->name[0] != '\0')
-    snprintf (one, sizeof one, "%s %s", container->name, spark_size_format (container->budget_bytes, size, sizeof size));
-  else
-    snprintf (one, sizeof one, "%.12s %s", container->id, spark_size_format (container->budget_bytes, size, sizeof size));
-  size_t used = strlen (sum->text);
-  if (used + strlen (one) + 3 < sizeof sum->text)
-    {
-      snprintf (sum->text + used, sizeof sum->text - used, "%s%s", used > 0 ? ", " : "", one);
-      sum->named++;
-    }
-  sum->count++;
-}
-
-static bool
-holdings_skip (const struct holdings *sum, const struct spark_container *container)
-{
-  return strcmp (container->id, sum->except_id) == 0
-         || (sum->except_ledger != NULL && sum->except_ledger[0] != '\0'
-             && strcmp (container->ledger, sum->except_ledger) == 0);
-}
-
-static int
-add_registered (const struct spark_container *container, void *data)
-{
-  struct holdings *sum = data;
-  if (!holdings_skip (sum, container) && spark_container_live (container, sum->proc_dir))
-    holdings_add (sum, container);
-  return 0;
-}
-
-static bool
-pending_live (const struct spark_container *container, const char *proc_dir)
-{
-  return spark_boottime_ns () - container->created_ns < pending_max_ns && spark_container_live (container, proc_dir);
-}
-
-static int
-add_pending (const struct spark_container *container, void *data)
-{
-  struct holdings *sum = data;
-  struct spark_container registered;
-  if (!holdings_skip (sum, container) && spark_registry_read (sum->registry_fd, container->id, &registered, NULL) != 0
-      && pending_live (container, sum->proc_dir))
-    holdings_add (sum, container);
-  return 0;
-}
-
 /* The directories that a decision needs, and the lock under which it is made. */
 struct desk {
   int registry_fd, admitted_fd, lock_fd;
@@ -170,7 +97,7 @@ sweep_pending (const struct spark_container *container, void *data)
 {
   const struct spark_plan *plan = data;
   struct spark_container registered;
-  if (spark_boottime_ns () - container->created_ns < pending_max_ns || spark_container_live (container, plan->proc_dir))
+  if (!spark_pending_old (container) || spark_container_live (container, plan->proc_dir))
     return 0;
   cleanup_close int registry_fd = spark_run_dir_open (plan->run_dir, "containers", NULL);
   if (registry_fd < 0)
@@ -181,14 +108,6 @@ sweep_pending (const struct spark_container *container, void *data)
   return 0;
 }
 
-static void
-holdings_sum (const struct desk *desk, struct holdings *sum)
-{
-  sum->registry_fd = desk->registry_fd;
-  spark_registry_each (desk->registry_fd, add_registered, sum);
-  spark_registry_each (desk->admitted_fd, add_pending, sum);
-}
-
 /* --- the decision --------------------------------------------------------------------------------------------------- */
 
 static uint64_t
@@ -197,24 +116,10 @@ less (uint64_t from, uint64_t take)
   return from > take ? from - take : 0;
 }
 
-/* "12.0 GiB is left: 128.0 GiB of memory, 10.0 GiB reserved for the host, held by vllm 40.0 GiB" */
-static void
-left_explain (uint64_t left, uint64_t total, uint64_t reserve, const struct holdings *sum, char *text, size_t size)
-{
-  char left_text[16], total_text[16], reserve_text[16], more[48] = "";
-  if (sum->count > sum->named)
-    snprintf (more, sizeof more, " and %u more", sum->count - sum->named);
-  snprintf (text, size, "%s is left of %s, less the host's reserve of %s%s%s%s",
-            left > 0 ? spark_size_format (left, left_text, sizeof left_text) : "nothing",
-            spark_size_format (total, total_text, sizeof total_text),
-            spark_size_format (reserve, reserve_text, sizeof reserve_text), sum->count > 0 ? " and what is held by " : "",
-            sum->text, more);
-}
-
 /* Turns the wish into a budget, or says why not. `wish_bytes` 0 = whatever is left. */
 static int
 budget_decide (const struct spark_plan *plan, uint64_t wish_bytes, const char *source, uint64_t wish_reserve_bytes,
-               const struct holdings *sum, uint64_t *budget_bytes, struct spark_error *error)
+               const struct spark_holdings *sum, uint64_t *budget_bytes, struct spark_error *error)
 {
   uint64_t total;
   if (spark_host_total (plan, &total, error) != 0)
@@ -223,11 +128,11 @@ budget_decide (const struct spark_plan *plan, uint64_t wish_bytes, const char *s
   reserve = wish_reserve_bytes > reserve ? wish_reserve_bytes : reserve;
   reserve = sum->reserve_bytes > reserve ? sum->reserve_bytes : reserve;
   uint64_t left = less (less (total, reserve), sum->budget_bytes);
-  char wished[16], limit[16], explained[HOLDERS_TEXT_MAX + 200];
+  char wished[16], limit[16], explained[SPARK_HOLDERS_TEXT_MAX + 200];
   char from[96] = "";
   if (source[0] != '\0')
     snprintf (from, sizeof from, " (from %s)", source);
-  left_explain (left, total, reserve, sum, explained, sizeof explained);
+  spark_holdings_explain (left, total, reserve, sum, explained, sizeof explained);
   spark_size_format (wish_bytes, wished, sizeof wished);
   if (wish_bytes > plan->max_bytes)
     return spark_fail (error, 0, "a budget of %s%s is more than one container may have here (budget.max %s); ask for less with "
@@ -277,7 +182,7 @@ id_taken (const struct desk *desk, const char *id, const char *proc_dir, pid_t h
   struct spark_container other;
   return (spark_registry_read (desk->registry_fd, id, &other, NULL) == 0 && spark_container_live (&other, proc_dir))
          || (spark_registry_read (desk->admitted_fd, id, &other, NULL) == 0 && other.pid != holder
-             && pending_live (&other, proc_dir));
+             && spark_pending_live (&other, proc_dir));
 }
 
 int
@@ -295,8 +200,8 @@ spark_admit (const struct spark_plan *plan, const char *id, const char *engine, 
   spark_registry_each (desk.admitted_fd, sweep_pending, (void *) plan);
   if (id_taken (&desk, id, plan->proc_dir, holder))
     return spark_fail (error, 0, "a container with the id %s is there already", id);
-  struct holdings sum = { .except_id = id, .proc_dir = plan->proc_dir };
-  holdings_sum (&desk, &sum);
+  struct spark_holdings sum = { .except_id = id, .proc_dir = plan->proc_dir };
+  spark_holdings_sum (&sum, desk.registry_fd, desk.admitted_fd);
   uint64_t wish_bytes = wish->budget_bytes > 0 ? wish->budget_bytes : plan->default_bytes;
   const char *source = wish->budget_bytes > 0 ? wish->source : plan->default_bytes > 0 ? "budget.default" : "";
   uint64_t budget_bytes;
@@ -347,7 +252,7 @@ spark_admission_pending (const struct spark_plan *plan, const char *id, pid_t *h
   cleanup_close int fd = spark_run_dir_open (plan->run_dir, "admitted", NULL);
   struct spark_container pending;
   if (fd < 0 || spark_registry_read (fd, id, &pending, NULL) != 0
-      || (pending.pid != getpid () && !pending_live (&pending, plan->proc_dir)))
+      || (pending.pid != getpid () && !spark_pending_live (&pending, plan->proc_dir)))
     return false;
   *holder = pending.pid;
   return true;
@@ -378,9 +283,9 @@ spark_register (const struct spark_plan *plan, struct spark_container *container
   if (spark_registry_read (desk.registry_fd, container->id, &known, NULL) == 0 && known.pid == container->pid
       && known.pid_start == container->pid_start)
     return 0;
-  struct holdings sum
+  struct spark_holdings sum
     = { .except_id = container->id, .except_ledger = container->ledger, .proc_dir = plan->proc_dir };
-  holdings_sum (&desk, &sum);
+  spark_holdings_sum (&sum, desk.registry_fd, desk.admitted_fd);
   uint64_t budget_bytes;
   if (budget_decide (plan, container->budget_bytes, "", container->reserve_bytes, &sum, &budget_bytes, error) != 0)
     return -1;
