@@ -13,7 +13,10 @@ case $goal in
 esac
 cd "$(dirname "$0")/.."
 say() { printf 'bootstrap: %s\n' "$*" >&2; }
-log=$(mktemp "${TMPDIR:-/tmp}/spark-run-bootstrap.XXXXXX")
+log=$(mktemp "${TMPDIR:-/tmp}/spark-run-bootstrap.XXXXXX" 2>/dev/null) || {
+  say "cannot write to ${TMPDIR:-/tmp}; set TMPDIR to a directory that you may write to and run this again"
+  exit 1
+}
 trap 'rm -f "$log"' EXIT
 # Quiet while it goes well; the whole output where it does not.
 quietly() {
@@ -44,8 +47,7 @@ want "/usr/lib/$multiarch/libjson-c.a" libjson-c-dev
 needed=$wanted wanted=
 
 if [ "$goal" != build ]; then
-  want dockerd docker.io
-  want docker docker.io
+  have dockerd && have docker || wanted="$wanted docker.io"
   want runc runc
   want /bin/busybox busybox-static
   want python3 python3
