@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Unix98 terminals, what a container's /dev/pts/N is. */
 enum { PTY_MAJOR_FIRST = 136, PTY_MAJOR_LAST = 143 };
@@ -89,24 +89,61 @@ kill_empty (const struct entry *e)
   return !entry_alive (e);
 }
 
+/* --- its stderr ---------------------------------------------------------------------------------------------------- */
+
+enum stream { STREAM_NONE, STREAM_PIPE, STREAM_TERMINAL, STREAM_FILE };
+
+/* What a link in /proc/<pid>/fd leads to, by its text alone: reading it asks no file system, and one that does not answer (a
+   dead network mount, a FUSE server of the container's own) would hold us up before the kill. A path always begins with '/',
+   so that no file can be called like a pipe. */
+static enum stream
+stream_of_link (const char *path)
+{
+  char text[512];
+  ssize_t length = readlink (path, text, sizeof text - 1);
+
+  if (length <= 0)
+    return STREAM_NONE;
+  text[length] = '\0';
+  if (strncmp (text, "pipe:[", 6) == 0)
+    return STREAM_PIPE;
+  if (strcmp (text, "/dev/console") == 0) /* a container's is a terminal that was mounted there */
+    return STREAM_TERMINAL;
+  const char *number = text + strlen ("/dev/pts/");
+  if (strncmp (text, "/dev/pts/", strlen ("/dev/pts/")) == 0 && *number != '\0'
+      && strspn (number, "0123456789") == strlen (number))
+    return STREAM_TERMINAL;
+  return text[0] == '/' ? STREAM_FILE : STREAM_NONE;
+}
+
 int
 kill_open_stderr (const struct entry *e, const struct entry_place *place, bool regular_files)
 {
-  char path[320];
-  struct stat link, file;
+  char path[320], held_path[320];
+  struct stat link;
+  struct statx file;
 
   if (e->pid_fd < 0 || !entry_alive (e))
     return -1;
   snprintf (path, sizeof path, "%s/%d/fd/2", place->proc_dir, (int) e->pid);
-  /* The link's own mode tells how the container has it open. What it may only read we do not write into, and what is no
-     stream (a disk, a watchdog, a file of some network) we do not even open. */
+  enum stream stream = stream_of_link (path);
+  /* The link's own mode tells how the container has it open. What it may only read we do not write into. */
+  if (stream == STREAM_NONE || (stream == STREAM_FILE && !regular_files) || lstat (path, &link) != 0
+      || (link.st_mode & S_IWUSR) == 0)
+    return -1;
   cleanup_close int held = open (path, O_PATH | O_CLOEXEC);
-  if (held < 0 || lstat (path, &link) != 0 || (link.st_mode & S_IWUSR) == 0 || fstat (held, &file) != 0)
+  snprintf (held_path, sizeof held_path, "%s/self/fd/%d", place->proc_dir, held);
+  /* The container may have put something else there since; what we hold does not change any more. */
+  if (held < 0 || stream_of_link (held_path) != stream)
     return -1;
-  bool terminal
-    = S_ISCHR (file.st_mode) && major (file.st_rdev) >= PTY_MAJOR_FIRST && major (file.st_rdev) <= PTY_MAJOR_LAST;
-  if (!S_ISFIFO (file.st_mode) && !terminal && !(regular_files && S_ISREG (file.st_mode)))
-    return -1;
-  snprintf (path, sizeof path, "%s/self/fd/%d", place->proc_dir, held);
-  return open (path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC);
+  /* A terminal's name proves nothing about what is there. Its type is known without asking its file system. */
+  if (stream != STREAM_PIPE)
+    {
+      if (statx (held, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &file) != 0)
+        return -1;
+      bool pty = S_ISCHR (file.stx_mode) && file.stx_rdev_major >= PTY_MAJOR_FIRST && file.stx_rdev_major <= PTY_MAJOR_LAST;
+      if (stream == STREAM_TERMINAL ? !pty : !S_ISREG (file.stx_mode))
+        return -1;
+    }
+  return open (held_path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC);
 }

@@ -12,7 +12,8 @@ int kill_entry (const struct entry *entry);
 bool kill_empty (const struct entry *entry);
 
 /* Opens the container's stderr for one line without ever waiting: a pipe or a terminal that its init has open for writing.
-   (`regular_files` allows those too, for rehearsals, where stderr is a log file.) -1 where there is none. */
+   Anything else is not even opened, because its file system may never answer. (`regular_files` allows those too, for rehearsals,
+   where stderr is a log file.) -1 where there is none. */
 int kill_open_stderr (const struct entry *entry, const struct entry_place *place, bool regular_files);
 
 #endif

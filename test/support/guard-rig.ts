@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -96,20 +96,16 @@ export function guardRig(): GuardRig {
       options.in.includes(hierarchy) ? group(hierarchy, options.group ?? id) : ''
     const cgroups = { unified: cgroup('unified'), freezer: cgroup('freezer'), memory: cgroup('memory') }
     const enter = Object.values(cgroups).filter((where) => where !== '')
-    const errors = path.join(dir, `${id}.stderr`)
-    spawnSync('/bin/sh', ['-c', `mkfifo ${errors}`])
-    const reader = spawn('cat', [errors], { stdio: ['ignore', 'pipe', 'ignore'] })
-    children.push(reader)
     const script = [
+      // A pipe as engines give it (Node's own would be a socket), with a reader that stays outside the container.
+      'exec 2> >(exec cat)',
       ...enter.map((where) => `echo $$ > ${where}/cgroup.procs`),
-      // An engine's pipe; Node's own would be a socket.
-      `exec 2> ${errors}`,
       // It waits until it is registered, as a container does.
       'echo entered; read go',
       options.before ?? '',
       `exec ${FILL} ${options.takeMib * MIB}`,
     ].join('\n')
-    const child = spawn('/bin/sh', ['-c', script], { stdio: 'pipe' })
+    const child = spawn('/bin/bash', ['-c', script], { stdio: 'pipe' })
     children.push(child)
     let said = ''
     const entered = new Promise<void>((resolve) => {
@@ -117,9 +113,6 @@ export function guardRig(): GuardRig {
         said += data
         resolve()
       })
-    })
-    reader.stdout.on('data', (data: Buffer) => {
-      said += data
     })
     const exit = new Promise<NodeJS.Signals | number | null>((resolve) => {
       child.on('exit', (code, signal) => resolve(signal ?? code))
