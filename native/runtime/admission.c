@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The driver's page, and the step in which MAX 26.7 rounds its arena up (seen): a size between two steps would become the
    whole of a small budget. */
@@ -50,8 +51,11 @@ spark_admission_guarded (const struct spark_plan *plan, bool *missing, struct sp
   *missing = !guard.running;
   if (!guard.running && !plan->start_without_guard)
     return spark_fail (error, 0, "the guard is not running (nobody holds %s/guard.lock), so nobody would protect this host; "
-                                 "start it with: systemctl start spark-guard, or set \"onGuardMissing\": \"warn\"",
-                       plan->run_dir);
+                                 "start it with: %s, or set \"onGuardMissing\": \"warn\"",
+                       plan->run_dir,
+                       /* sd_booted(3): this directory exists where systemd runs, and only there. */
+                       access ("/run/systemd/system", F_OK) == 0 ? "systemctl start spark-guard"
+                                                                 : "spark-run install docker (or podman)");
   if (guard.soft)
     return spark_fail (error, 0, "this host is short of memory: less than twice its reserve is available, so no container is "
                                  "started now; stop something or wait, then try again");
@@ -116,6 +120,34 @@ less (uint64_t from, uint64_t take)
   return from > take ? from - take : 0;
 }
 
+/* The reserve that holds for one decision: the largest of the host's, this container's and the others', and in whose name. */
+struct reserve {
+  uint64_t bytes;
+  char words[80];
+  const char *advice;
+};
+
+static struct reserve
+reserve_decide (const struct spark_plan *plan, uint64_t wish_bytes, const struct spark_holdings *sum)
+{
+  char size[16];
+  struct reserve reserve = { .bytes = plan->reserve_bytes, .advice = "lower the reserve in spark-run's config.json" };
+  const char *before = "the host's reserve of ", *after = "";
+  if (sum->reserve_bytes > reserve.bytes)
+    {
+      reserve.bytes = sum->reserve_bytes;
+      before = "the reserve of ", after = " that another container asked for";
+    }
+  if (wish_bytes > reserve.bytes)
+    {
+      reserve.bytes = wish_bytes;
+      before = "the reserve of ", after = " from --reserve";
+      reserve.advice = "ask for less with --reserve";
+    }
+  snprintf (reserve.words, sizeof reserve.words, "%s%s%s", before, spark_size_format (reserve.bytes, size, sizeof size), after);
+  return reserve;
+}
+
 /* Turns the wish into a budget, or says why not. `wish_bytes` 0 = whatever is left. */
 static int
 budget_decide (const struct spark_plan *plan, uint64_t wish_bytes, const char *source, uint64_t wish_reserve_bytes,
@@ -124,15 +156,13 @@ budget_decide (const struct spark_plan *plan, uint64_t wish_bytes, const char *s
   uint64_t total;
   if (spark_host_total (plan, &total, error) != 0)
     return -1;
-  uint64_t reserve = plan->reserve_bytes;
-  reserve = wish_reserve_bytes > reserve ? wish_reserve_bytes : reserve;
-  reserve = sum->reserve_bytes > reserve ? sum->reserve_bytes : reserve;
-  uint64_t left = less (less (total, reserve), sum->budget_bytes);
+  struct reserve reserve = reserve_decide (plan, wish_reserve_bytes, sum);
+  uint64_t left = less (less (total, reserve.bytes), sum->budget_bytes);
   char wished[16], limit[16], explained[SPARK_HOLDERS_TEXT_MAX + 200];
   char from[96] = "";
   if (source[0] != '\0')
     snprintf (from, sizeof from, " (from %s)", source);
-  spark_holdings_explain (left, total, reserve, sum, explained, sizeof explained);
+  spark_holdings_explain (left, total, reserve.words, sum, explained, sizeof explained);
   spark_size_format (wish_bytes, wished, sizeof wished);
   if (wish_bytes > plan->max_bytes)
     return spark_fail (error, 0, "a budget of %s%s is more than one container may have here (budget.max %s); ask for less with "
@@ -151,14 +181,14 @@ budget_decide (const struct spark_plan *plan, uint64_t wish_bytes, const char *s
                            left >> 20 > 0 ? "m" : "",
                            sum->count > 0 ? ", or stop another container" : "");
       return spark_fail (error, 0, "a budget of %s%s does not fit: %s; %s", wished, from, explained,
-                         sum->count > 0 ? "stop another container first" : "lower the reserve in spark-run's config.json");
+                         sum->count > 0 ? "stop another container first" : reserve.advice);
     }
   uint64_t budget = wish_bytes > 0 ? wish_bytes : left < plan->max_bytes ? left : plan->max_bytes;
   if (budget < plan->min_bytes || budget == 0)
     return spark_fail (error, 0, "there is no room for another container: %s, and a container gets at least %s; %s", explained,
                        spark_size_format (plan->min_bytes, limit, sizeof limit),
                        sum->count > 0 ? "stop another container, or give it less with --budget"
-                                      : "lower the reserve in spark-run's config.json");
+                                      : reserve.advice);
   *budget_bytes = budget;
   return 0;
 }

@@ -1,7 +1,9 @@
 #include "edits.h"
 
 #include "common/cgroup_path.h"
+#include "common/size.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* True where the user set a number there; absent, null and 0 are "not set". */
@@ -11,13 +13,34 @@ number_set (json_object *object, const char *key)
   return json_object_get_int64 (spark_json_at (object, key, NULL)) != 0;
 }
 
+/* Both the budget and a limit of the user's are the most that may be held, so the smaller one holds. */
+static void
+limit_lower (json_object *memory, const struct spark_grant *grant, const struct spark_plan *plan,
+             const struct spark_subject *subject)
+{
+  char asked[16], budget[16], sentence[160];
+  int64_t limit = json_object_get_int64 (spark_json_at (memory, "limit", NULL));
+  if (limit <= 0 || (uint64_t) limit <= grant->budget_bytes)
+    return;
+  snprintf (sentence, sizeof sentence, "its memory limit of %s is more than its budget of %s, so the budget is its limit",
+            spark_size_format ((uint64_t) limit, asked, sizeof asked),
+            spark_size_format (grant->budget_bytes, budget, sizeof budget));
+  spark_report_event (plan->log_dir, "warning", subject, sentence);
+  json_object_object_add (memory, "limit", json_object_new_int64 ((int64_t) grant->budget_bytes));
+  /* `swap` is memory + swap together: what was above the old limit would now be swap. */
+  if (json_object_get_int64 (spark_json_at (memory, "swap", NULL)) != 0)
+    json_object_object_add (memory, "swap", json_object_new_int64 ((int64_t) grant->budget_bytes));
+}
+
 static int
 limit_memory (json_object *resources, const struct spark_grant *grant, enum spark_memory_controller controller,
-              bool swap_accounting, struct spark_error *error)
+              bool swap_accounting, const struct spark_plan *plan, const struct spark_subject *subject,
+              struct spark_error *error)
 {
   json_object *memory = spark_json_object_member (resources, "memory");
   if (memory == NULL)
     return spark_fail (error, 0, "config.json: linux.resources.memory is not an object");
+  limit_lower (memory, grant, plan, subject);
   bool swap_set = number_set (memory, "swap");
   int64_t swap = json_object_get_int64 (spark_json_at (memory, "swap", NULL));
   int64_t limit = json_object_get_int64 (spark_json_at (memory, "limit", NULL));
@@ -65,5 +88,5 @@ spark_edit_memory (const struct spark_plan *plan, json_object *config, const str
   json_object *resources = linux_part != NULL ? spark_json_object_member (linux_part, "resources") : NULL;
   if (resources == NULL)
     return spark_fail (error, 0, "config.json: linux.resources is not an object");
-  return limit_memory (resources, grant, controller, swap_accounting, error);
+  return limit_memory (resources, grant, controller, swap_accounting, plan, subject, error);
 }

@@ -130,11 +130,17 @@ spark_edit_env (const struct spark_plan *plan, json_object *config, const struct
   json_object *env = json_object_is_type (process, json_type_object) ? spark_json_array_member (process, "env") : NULL;
   if (env == NULL)
     return type_fail (error, "process.env", "an array");
-  for (size_t i = 0; i < array_length (plan->env); i++)
+  /* Which groups apply is a question about the user's environment, so it is answered before the first variable is added. */
+  size_t count = array_length (plan->env);
+  cleanup_free bool *left_out = calloc (count, sizeof *left_out);
+  if (left_out == NULL)
+    return spark_fail (error, errno, "%zu groups of variables", count);
+  for (size_t i = 0; i < count; i++)
+    left_out[i] = any_set (config, spark_json_at (json_object_array_get_idx (plan->env, i), "unlessEnv", NULL));
+  for (size_t i = 0; i < count; i++)
     {
-      json_object *group = json_object_array_get_idx (plan->env, i);
-      json_object *assignments = spark_json_at (group, "env", NULL);
-      if (any_set (config, spark_json_at (group, "unlessEnv", NULL)))
+      json_object *assignments = spark_json_at (json_object_array_get_idx (plan->env, i), "env", NULL);
+      if (left_out[i])
         continue;
       for (size_t j = 0; j < array_length (assignments); j++)
         env_add (config, env, json_object_get_string (json_object_array_get_idx (assignments, j)), grant);
@@ -171,7 +177,7 @@ spark_edit_mounts (const struct spark_plan *plan, json_object *config, const str
       json_object *options = spark_json_at (edit, "options", NULL);
       if (!json_object_is_type (source, json_type_string) || !json_object_is_type (destination, json_type_string))
         return spark_fail (error, 0, "the plan's mount %zu has no hostPath or containerPath; write the plan anew with: "
-                                     "spark-run install", i);
+                                     "spark-run install docker (or podman)", i);
       json_object *there = spark_container_mount_at (config, json_object_get_string (destination));
       if (there != NULL && is_old_ledger (plan, there))
         json_object_object_add (there, "source", json_object_get (source));

@@ -75,14 +75,13 @@ spark_holdings_sum (struct spark_holdings *sum, int registry_fd, int admitted_fd
 }
 
 void
-spark_holdings_explain (uint64_t left, uint64_t total, uint64_t reserve, const struct spark_holdings *sum, char *text, size_t size)
+spark_holdings_explain (uint64_t left, uint64_t total, const char *reserve, const struct spark_holdings *sum, char *text, size_t size)
 {
-  char left_text[16], total_text[16], reserve_text[16], more[48] = "";
+  char left_text[16], total_text[16], more[48] = "";
   if (sum->count > sum->named)
     snprintf (more, sizeof more, " and %u more", sum->count - sum->named);
-  snprintf (text, size, "%s is left of %s, less the host's reserve of %s%s%s%s",
+  snprintf (text, size, "%s is left of %s, less %s%s%s%s",
             left > 0 ? spark_size_format (left, left_text, sizeof left_text) : "nothing",
-            spark_size_format (total, total_text, sizeof total_text),
-            spark_size_format (reserve, reserve_text, sizeof reserve_text), sum->count > 0 ? " and what is held by " : "",
+            spark_size_format (total, total_text, sizeof total_text), reserve, sum->count > 0 ? " and what is held by " : "",
             sum->text, more);
 }

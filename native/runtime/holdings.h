@@ -31,8 +31,9 @@ bool spark_pending_old (const struct spark_container *container);
 /* True while the admission counts: its maker lives and it is not too old. */
 bool spark_pending_live (const struct spark_container *container, const char *proc_dir);
 
-/* "12.0 GiB is left of 128.0 GiB, less the host's reserve of 10.0 GiB and what is held by vllm 40.0 GiB" */
-void spark_holdings_explain (uint64_t left, uint64_t total, uint64_t reserve, const struct spark_holdings *sum, char *text,
+/* "12.0 GiB is left of 128.0 GiB, less the host's reserve of 10.0 GiB and what is held by vllm 40.0 GiB";
+   `reserve` names the reserve in that sentence. */
+void spark_holdings_explain (uint64_t left, uint64_t total, const char *reserve, const struct spark_holdings *sum, char *text,
                              size_t size);
 
 #endif

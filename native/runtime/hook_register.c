@@ -9,15 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { STATE_MAX = 1024 * 1024 };
-
-/* The OCI state on stdin; runc and crun differ in status and extra members, which nothing here reads. */
+/* The OCI state on stdin, as large as a config.json may be because it carries all annotations; runc and crun differ in status and extra members, which nothing here reads. */
 static json_object *
 state_read (struct spark_error *error)
 {
   static const char what[] = "the OCI state on stdin";
   size_t length;
-  cleanup_free char *text = spark_read_all (STDIN_FILENO, STATE_MAX, what, &length, error);
+  cleanup_free char *text = spark_read_all (STDIN_FILENO, SPARK_JSON_FILE_MAX, what, &length, error);
   return text != NULL ? spark_json_parse (text, length, what, error) : NULL;
 }
 

@@ -27,7 +27,7 @@ named_like_us (const char *path)
 int
 spark_next_runtime_check (const char *path, struct spark_error *error)
 {
-  static const char cure[] = "set nextRuntime in spark-run's config.json to runc's absolute path and run spark-run install";
+  static const char cure[] = "set nextRuntime in spark-run's config.json to runc's absolute path and run: spark-run install docker (or podman)";
   struct stat file, self;
   if (path[0] != '/')
     return spark_fail (error, 0, "the next runtime \"%s\" is not an absolute path; %s", path, cure);

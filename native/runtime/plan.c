@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <string.h>
 
-static const char cure[] = "write it anew with: spark-run install";
+static const char cure[] = "write it anew with: spark-run install docker (or podman)";
 
 static json_object *
 plan_read (const char *file, struct spark_error *error)

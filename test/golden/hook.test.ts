@@ -56,7 +56,9 @@ describe.skipIf(missing !== undefined)(`spark-hook${missing ? ` (skipped: ${miss
     const gpu = CONFIG.replace('"PATH=/bin"', '"NVIDIA_VISIBLE_DEVICES=all"')
     const refused = rig.hook(['precreate', '--gpu-only'], gpu)
     expect(refused).toMatchObject({ status: 1, stdout: '' })
-    expect(refused.stderr).toMatch(/^spark-run: the plan .* is not JSON: .*; write it anew with: spark-run install$/m)
+    expect(refused.stderr).toMatch(
+      /^spark-run: the plan .* is not JSON: .*; write it anew with: spark-run install docker \(or podman\)$/m,
+    )
     writeFileSync(rig.at('etc/spark-run/disabled'), '')
     expect(rig.hook(['precreate', '--gpu-only'], gpu)).toMatchObject({ status: 0, stdout: gpu, stderr: '' })
   })

@@ -72,6 +72,16 @@ describe.skipIf(missing !== undefined)(`spark-runtime refuses${missing ? ` (skip
       { config },
     )
   })
+  test('a reserve of its own that leaves nothing, saying whose it is', async () => {
+    await start()
+    const config = configWith([`SPARK_RUN_REQUEST=v1;budget=${GIB};reserve=${100 * GIB}`])
+    expectRefused(
+      create(config),
+      'a budget of 1.0 GiB (from --budget) does not fit: nothing is left of 16.0 GiB, less the reserve of 100.0 GiB from --reserve; ' +
+        'ask for less with --reserve',
+      { config },
+    )
+  })
   test('when nothing is left', async () => {
     await start()
     rig.hook(['admit', '--id', 'a1', '--request', `v1;budget=${14 * GIB}`])
@@ -123,7 +133,7 @@ describe.skipIf(missing !== undefined)(`spark-runtime refuses${missing ? ` (skip
     await start({ guard: false })
     expectRefused(
       create(),
-      /^the guard is not running .* so nobody would protect this host; start it with: systemctl start spark-guard/,
+      /^the guard is not running .* so nobody would protect this host; start it with: (systemctl start spark-guard|spark-run install docker \(or podman\)),/,
     )
   })
   test('a host that is short of memory', async () => {
@@ -136,7 +146,7 @@ describe.skipIf(missing !== undefined)(`spark-runtime refuses${missing ? ` (skip
     rmSync(rig.planFile)
     expectRefused(
       create(),
-      'there is no plan at @ROOT@/etc/spark-run/plan.json; write it anew with: spark-run install',
+      'there is no plan at @ROOT@/etc/spark-run/plan.json; write it anew with: spark-run install docker (or podman)',
       { event: false },
     )
   })
@@ -145,7 +155,7 @@ describe.skipIf(missing !== undefined)(`spark-runtime refuses${missing ? ` (skip
     rig.writePlan('{"planVersion":1,')
     expectRefused(
       create(),
-      /^the plan .*plan\.json is not JSON: .* at byte \d+; write it anew with: spark-run install$/,
+      /^the plan .*plan\.json is not JSON: .* at byte \d+; write it anew with: spark-run install docker \(or podman\)$/,
       { event: false },
     )
   })
@@ -153,7 +163,7 @@ describe.skipIf(missing !== undefined)(`spark-runtime refuses${missing ? ` (skip
     await start({ plan: { planVersion: 7 } })
     expectRefused(
       create(),
-      'the plan @ROOT@/etc/spark-run/plan.json has version 7, this spark-runtime understands version 1; write it anew with: spark-run install',
+      'the plan @ROOT@/etc/spark-run/plan.json has version 7, this spark-runtime understands version 1; write it anew with: spark-run install docker (or podman)',
       { event: false },
     )
   })
