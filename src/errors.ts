@@ -19,6 +19,11 @@ export class ExpectedError extends Error {
   }
 }
 
+/** A full disk, a directory that may not be read: not a bug, and the kernel's own sentence says it. */
+export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error && 'code' in error
+}
+
 /** Exit code for a mistake on our own command line. */
 export const EXIT_USAGE = 2
 

@@ -1,5 +1,5 @@
 import { Command, Errors } from '@oclif/core'
-import { EXIT_USAGE, ExpectedError } from '../errors.js'
+import { EXIT_USAGE, ExpectedError, isSystemError } from '../errors.js'
 
 /** What `--json` prints on stdout for a failure. */
 export interface JsonError {
@@ -46,6 +46,10 @@ export abstract class BaseCommand extends Command {
 export function describeFailure(error: Error, commandId: string | undefined): JsonError | undefined {
   if (error instanceof ExpectedError) {
     return { error: { code: error.code, message: error.message, hint: error.hint ?? null, exit: error.exitCode } }
+  }
+  if (isSystemError(error)) {
+    const message = `this machine refuses: ${error.message}`
+    return { error: { code: error.code ?? 'SYSTEM', message, hint: null, exit: 1 } }
   }
   if (isUsageError(error)) {
     // The parser adds a line of its own, "See more help with --help".

@@ -1,5 +1,6 @@
-import { open } from 'node:fs/promises'
 import * as v from 'valibot'
+import { openRegularFile } from '../host/regular-file.js'
+import { parseJson } from '../parse-json.js'
 
 /** How much of the end of the event log is read unless told otherwise: some 20,000 events. */
 const DEFAULT_TAIL_BYTES = 8 * 1024 * 1024
@@ -24,14 +25,7 @@ export type GuardEvent = v.InferOutput<typeof eventSchema>
 
 /** Reads one line of the log; undefined for a torn or foreign one. */
 export function parseEvent(line: string): GuardEvent | undefined {
-  let value: unknown
-  try {
-    value = JSON.parse(line)
-  } catch {
-    return undefined
-  }
-  const result = v.safeParse(eventSchema, value)
-  return result.success ? result.output : undefined
+  return parseJson(line, eventSchema)
 }
 
 /** All events in a text of JSON lines, oldest first; lines that are not events are skipped. */
@@ -49,13 +43,8 @@ function parseEvents(text: string): GuardEvent[] {
  * @param maxBytes how much of the file's end to read.
  */
 export async function readEvents(file: string, maxBytes = DEFAULT_TAIL_BYTES): Promise<GuardEvent[]> {
-  let handle: Awaited<ReturnType<typeof open>>
-  try {
-    handle = await open(file, 'r')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw error
-  }
+  const handle = await openRegularFile(file)
+  if (handle === undefined) return []
   try {
     const { size } = await handle.stat()
     const start = Math.max(0, size - maxBytes)

@@ -1,5 +1,7 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import path from 'node:path'
+import { isSystemError } from '../errors.js'
+import { readSmallFile } from '../host/regular-file.js'
 
 /** One live or recently live container as the hook registered it (formats.md section 6). */
 export interface RegistryEntry {
@@ -23,6 +25,12 @@ export interface RegistryEntry {
   /** CLOCK_BOOTTIME at registration; nanoseconds since boot pass 2^53 after 104 days, hence bigint. */
   readonly createdNs: bigint
 }
+
+/** The most an entry may hold: docs/formats.md section 6. */
+const ENTRY_MAX_BYTES = 4096
+
+/** More than the pids of any one cgroup come to. */
+const KERNEL_FILE_MAX_BYTES = 4 * 1024 * 1024
 
 const ID = /^(?!\.)[A-Za-z0-9_.-]{1,128}$/
 
@@ -71,14 +79,14 @@ export function parseRegistryEntry(text: string): RegistryEntry | undefined {
 }
 
 /**
- * All complete entries in the registry, ordered by registration, live or not.
+ * All complete entries in the registry, ordered by registration, live or not. What is no small regular file is no entry.
  *
  * @param registryDir `<runDir>/containers`; a missing directory is an empty registry.
  */
 export async function readRegistry(registryDir: string): Promise<RegistryEntry[]> {
   const entries = await Promise.all(
     (await listIfPresent(registryDir)).filter(isRegistryId).map(async (id) => {
-      const text = await readIfPresent(path.join(registryDir, id))
+      const text = await readSmallFile(path.join(registryDir, id), ENTRY_MAX_BYTES)
       return text === undefined ? undefined : parseRegistryEntry(text)
     }),
   )
@@ -87,11 +95,11 @@ export async function readRegistry(registryDir: string): Promise<RegistryEntry[]
 
 /** True while the entry's pid is still the same process, or one of its cgroups holds a process. */
 export async function isLive(entry: RegistryEntry, procDir = '/proc'): Promise<boolean> {
-  const stat = await readIfPresent(path.join(procDir, String(entry.pid), 'stat'))
+  const stat = await readSmallFile(path.join(procDir, String(entry.pid), 'stat'), KERNEL_FILE_MAX_BYTES)
   if (stat !== undefined && (entry.pidStart === 0 || statStartTicks(stat) === entry.pidStart)) return true
   for (const cgroup of [entry.cgroupV2, entry.cgroupMemory, entry.cgroupFreezer]) {
     if (cgroup === undefined) continue
-    const processes = await readIfPresent(path.join(cgroup, 'cgroup.procs'))
+    const processes = await readSmallFile(path.join(cgroup, 'cgroup.procs'), KERNEL_FILE_MAX_BYTES)
     if (processes !== undefined && processes.trim() !== '') return true
   }
   return false
@@ -125,26 +133,12 @@ function statStartTicks(stat: string): number {
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19])
 }
 
-async function listIfPresent(directory: string): Promise<string[]> {
+/** The names in a directory; none where there is no such directory. */
+export async function listIfPresent(directory: string): Promise<string[]> {
   try {
     return await readdir(directory)
   } catch (error) {
-    if (isMissing(error)) return []
+    if (isSystemError(error) && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return []
     throw error
   }
-}
-
-async function readIfPresent(file: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
-  }
-}
-
-/** ESRCH and ENODEV are what /proc and cgroupfs answer when a process or a cgroup goes away while it is being read. */
-function isMissing(error: unknown): boolean {
-  const code = (error as NodeJS.ErrnoException).code
-  return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ESRCH' || code === 'ENODEV'
 }

@@ -1,6 +1,11 @@
-import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import * as v from 'valibot'
+import { readSmallFile } from '../host/regular-file.js'
+import { parseJson } from '../parse-json.js'
+import { listIfPresent } from './registry.js'
+
+/** The guard's own records, with their samples, come to some ten kilobytes. */
+const TOMBSTONE_MAX_BYTES = 1024 * 1024
 
 const count = v.pipe(v.number(), v.safeInteger())
 const optionalText = v.optional(v.nullable(v.string()), null)
@@ -29,16 +34,9 @@ export type Tombstone = v.InferOutput<typeof tombstoneSchema>
 
 /** Reads one tombstone; undefined for anything that is not a complete one of a version we know. */
 export function parseTombstone(text: string): Tombstone | undefined {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    return undefined
-  }
-  const result = v.safeParse(tombstoneSchema, value)
-  if (!result.success) return undefined
-  const { name, request } = result.output
-  return { ...result.output, name: name || null, request: request || null }
+  const tombstone = parseJson(text, tombstoneSchema)
+  if (tombstone === undefined) return undefined
+  return { ...tombstone, name: tombstone.name || null, request: tombstone.request || null }
 }
 
 /**
@@ -47,13 +45,7 @@ export function parseTombstone(text: string): Tombstone | undefined {
  * @param tombstoneDir `<runDir>/tombstones`; a missing directory holds none.
  */
 export async function readTombstones(tombstoneDir: string): Promise<Tombstone[]> {
-  let names: string[]
-  try {
-    names = await readdir(tombstoneDir)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw error
-  }
+  const names = await listIfPresent(tombstoneDir)
   const files = names.filter((name) => name.endsWith('.json') && !name.startsWith('.'))
   const found = await Promise.all(files.map((name) => readTombstone(path.join(tombstoneDir, name))))
   return found.filter((tombstone) => tombstone !== undefined).sort((a, b) => b.killedAt.localeCompare(a.killedAt))
@@ -61,13 +53,8 @@ export async function readTombstones(tombstoneDir: string): Promise<Tombstone[]>
 
 /** The tombstone in `file`, or undefined where there is none or it cannot be understood. */
 async function readTombstone(file: string): Promise<Tombstone | undefined> {
-  try {
-    return parseTombstone(await readFile(file, 'utf8'))
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
-    if (code === 'ENOENT' || code === 'EACCES') return undefined
-    throw error
-  }
+  const text = await readSmallFile(file, TOMBSTONE_MAX_BYTES)
+  return text === undefined ? undefined : parseTombstone(text)
 }
 
 /** The newest kill of the container that a person means by its id, a prefix of it (6 letters or more), its name or its request. */

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { EXIT_REFUSED, ExpectedError } from '../errors.js'
+import { parseJson } from '../parse-json.js'
 import type { EngineCli } from './engine-cli.js'
 
 const dockerInfoSchema = v.object({
@@ -63,17 +64,11 @@ export async function readDockerInfo(cli: EngineCli): Promise<DockerInfo> {
 
 /** Reads `docker info --format '{{json .}}'`; undefined where that is no such answer. */
 export function parseDockerInfo(json: string): DockerInfo | undefined {
-  let value: unknown
-  try {
-    value = JSON.parse(json)
-  } catch {
-    return undefined
-  }
-  const result = v.safeParse(dockerInfoSchema, value)
+  const info = parseJson(json, dockerInfoSchema)
   // A client without its daemon answers with an empty server part.
-  if (!result.success || result.output.ID === '') return undefined
+  if (info === undefined || info.ID === '') return undefined
   const { Runtimes, MemTotal, Architecture, MemoryLimit, SwapLimit, SystemTime, SecurityOptions, OperatingSystem } =
-    result.output
+    info
   return {
     runtimes: Object.keys(Runtimes ?? {}),
     memTotalBytes: MemTotal,

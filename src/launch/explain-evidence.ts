@@ -6,6 +6,7 @@ import { readLiveRegistry } from '../guard/registry.js'
 import { findSidecar } from '../guard/sidecar.js'
 import { readTombstones, type Tombstone } from '../guard/tombstones.js'
 import type { HostPaths } from '../host/paths.js'
+import { parseJson } from '../parse-json.js'
 import { parseRequest, REQUEST_ENV } from '../plan/request.js'
 import { createEngineCli, type EngineCli } from './engine-cli.js'
 import { computeVerdict, type Evidence, type InspectedContainer } from './explain-verdict.js'
@@ -101,15 +102,9 @@ async function inspectContainer(cli: EngineCli, who: string): Promise<InspectedC
 
 /** Reads `container inspect --format '{{json .}}'` of Docker or Podman. */
 export function parseInspect(json: string, engine: string): InspectedContainer | undefined {
-  let value: unknown
-  try {
-    value = JSON.parse(json)
-  } catch {
-    return undefined
-  }
-  const result = v.safeParse(inspectSchema, value)
-  if (!result.success) return undefined
-  const { Id, Name, State, Config, HostConfig } = result.output
+  const container = parseJson(json, inspectSchema)
+  if (container === undefined) return undefined
+  const { Id, Name, State, Config, HostConfig } = container
   return {
     id: Id,
     name: Name.replace(/^\//, ''),

@@ -1,4 +1,4 @@
-import { EXIT_REFUSED, ExpectedError } from '../errors.js'
+import { EXIT_REFUSED, ExpectedError, isSystemError } from '../errors.js'
 import { packageVersion } from '../host/package-files.js'
 import { type NotStarted, runInOurPlace } from './child.js'
 import { findEngineVerb } from './engine-verb.js'
@@ -72,7 +72,9 @@ async function launchEngine(invocation: Invocation, environment: Readonly<NodeJS
   }
   const unused = optionsWithoutEffect(invocation)
   if (unused !== undefined)
-    say(`${unused} has no effect on ${engine} ${verb.verb ?? ''}: only run and create make containers`)
+    say(
+      `${unused} has no effect on ${[engine, verb.verb].filter(Boolean).join(' ')}: only run and create make containers`,
+    )
   if (options.dryRun) {
     const { quoteCommand } = await import('./shell-quote.js')
     process.stdout.write(`${quoteCommand([engine, ...engineArgs])}\n`)
@@ -116,11 +118,6 @@ function optionsWithoutEffect({ options }: Invocation): string | undefined {
 /** `spark-run docker --help` is ours; any `--help` further on belongs to the engine. */
 function asksOurHelp(argv: readonly string[]): boolean {
   return (argv[0] === 'docker' || argv[0] === 'podman') && argv[1] === '--help'
-}
-
-/** A full disk, a directory that may not be written: not a bug, and the kernel's own sentence says it. */
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'syscall' in error && 'code' in error
 }
 
 function isSet(value: string | undefined): boolean {

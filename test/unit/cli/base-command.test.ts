@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { Flags } from '@oclif/core'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { BaseCommand, describeFailure } from '../../../src/cli/base-command.js'
@@ -6,13 +7,14 @@ import { packageDir } from '../../../src/host/package-files.js'
 
 /** Does what its flag says. */
 class Sample extends BaseCommand {
-  static override flags = { fail: Flags.string({ options: ['expected', 'hintless', 'bug'] }) }
+  static override flags = { fail: Flags.string({ options: ['expected', 'hintless', 'system', 'bug'] }) }
 
   async run(): Promise<{ schemaVersion: 1 }> {
     const { flags } = await this.parse(Sample)
     if (flags.fail === 'expected')
       throw new ExpectedError('NO_ROOM', 'no room left', { hint: 'Ask for less.', exitCode: 125 })
     if (flags.fail === 'hintless') throw new ExpectedError('NO_ROOM', 'no room at 100 %s')
+    if (flags.fail === 'system') readFileSync('/proc')
     if (flags.fail === 'bug') throw new TypeError('a bug')
     this.print(['one', '100 %s'])
     return { schemaVersion: 1 }
@@ -52,6 +54,11 @@ describe('a command for people', () => {
   test('a failure without a hint is the sentence alone', async () => {
     await run('--fail', 'hintless')
     expect([err, process.exitCode]).toEqual(['spark-run: no room at 100 %s\n', 1])
+  })
+  test('what the system refuses is one sentence, too', async () => {
+    await run('--fail', 'system')
+    expect(err).toBe('spark-run: this machine refuses: EISDIR: illegal operation on a directory, read\n')
+    expect(process.exitCode).toBe(1)
   })
   test('an unknown flag names itself and the help', async () => {
     await run('--bogus')
