@@ -10,6 +10,7 @@
 #include "guard/report.h"
 #include "guard/samples.h"
 #include "guard/scribe.h"
+#include "guard/shrinker.h"
 #include "guard/table.h"
 
 /* How things were when memory was last plentiful: what a loss is measured against. */
@@ -22,14 +23,16 @@ struct guard {
   struct table table;
   struct samples samples;
   struct scribe scribe;
+  struct helper shrinker;
   struct calm calm;
   struct realtime realtime;
   enum kill_by kill_by;
-  int run_fd, lock_fd, meminfo_fd, state_fd, signal_fd, events_fd, tombstones_fd, drop_caches_fd;
+  int run_fd, lock_fd, log_fd, meminfo_fd, state_fd, signal_fd, drop_caches_fd;
   uint64_t started_ns;
   uint64_t reserve_bytes; /* in force: the host's, or a container's larger one */
   struct spark_meminfo memory; /* last reading */
   bool soft, stop;
+  bool failed; /* it ends because it cannot guard any more */
   /* the kill in progress */
   struct entry *victim;
   struct aftermath aftermath;
@@ -39,6 +42,7 @@ struct guard {
   bool foreign_told, meminfo_told;
   uint64_t judge_after_ns, forecast_after_ns;
   uint64_t refreshed_ns, calm_ns, housekept_ns;
+  uint64_t watchdog_ns, watchdog_told_ns; /* how often a manager wants a sign of life, 0 = it does not */
   uint64_t lost_told;
 };
 
@@ -49,7 +53,7 @@ int guard_start (struct guard *guard, const struct guard_options *options, struc
 /* One round: take in news, read memory, judge, act. Returns how long to sleep at most, in nanoseconds. Allocates nothing. */
 uint64_t guard_step (struct guard *guard);
 
-/* Rounds until SIGTERM or SIGINT. */
+/* Rounds until SIGTERM or SIGINT, or until it cannot guard any more. */
 void guard_watch (struct guard *guard);
 
 /* Says that it ends, and gives everything back. */
@@ -68,7 +72,9 @@ void guard_take_stock (struct guard *guard, uint64_t now_ns);
 int guard_state_write (struct guard *guard, struct spark_error *error);
 void guard_state_soft (struct guard *guard);
 
-/* notify.c: tells a service manager, where NOTIFY_SOCKET names one. */
+/* notify.c: finds the service manager that NOTIFY_SOCKET names. Returns how often it wants a sign of life, in nanoseconds. */
+uint64_t guard_notify_open (void);
+/* notify.c: tells it, where there is one. Never waits, allocates nothing. */
 void guard_notify (const char *text);
 
 #endif

@@ -26,5 +26,5 @@ main (int argc, char **argv)
     }
   guard_watch (&guard);
   guard_stop (&guard);
-  return 0;
+  return guard.failed ? 1 : 0;
 }

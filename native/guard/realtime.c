@@ -54,7 +54,8 @@ realtime_enter (const char *proc_dir, void (*warn) (const char *))
   if (!got.locked)
     warn_errno (warn, "cannot lock its memory", "under pressure it may wait for its own pages");
 
-  got.scheduled = sched_setscheduler (0, SCHED_FIFO, &schedule) == 0;
+  /* Its child processes are not real-time: what they do may wait. */
+  got.scheduled = sched_setscheduler (0, SCHED_FIFO | SCHED_RESET_ON_FORK, &schedule) == 0;
   if (!got.scheduled)
     {
       warn_errno (warn, "cannot run with real-time priority", "a busy processor may delay a kill");

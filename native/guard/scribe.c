@@ -4,17 +4,16 @@
 #include "common/registry.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
+#include <sys/stat.h>
 
-enum kind { KIND_EVENT = 'E', KIND_LOG = 'L', KIND_TOMBSTONE = 'T', KIND_DROP_CACHES = 'D' };
+enum kind { KIND_EVENT = 'E', KIND_LOG = 'L', KIND_TOMBSTONE = 'T', KIND_REOPEN = 'R' };
 
-enum { STOP_MS = 2000 };
+/* In one go; each costs a look at all of them, and only a directory from before this rule has more than one too many. */
+enum { REMOVALS_MAX = 16 };
 
 /* Both sides' own: the child's is a copy from the fork. */
 static char message[SCRIBE_MESSAGE_MAX];
@@ -37,9 +36,61 @@ write_all (int fd, const char *text, size_t length)
     }
 }
 
-/* The text is `<id>\n<json>`. */
+void
+scribe_say (const char *line, size_t length)
+{
+  struct pollfd room = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+  if (poll (&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0)
+    return;
+  /* A service manager's log is a socket, which can have too little room; a pipe that has any takes a line whole. */
+  if (send (STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == ENOTSOCK)
+    write_all (STDERR_FILENO, line, length);
+}
+
+static int
+open_events (int log_fd)
+{
+  return openat (log_fd, "events.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+}
+
+static bool
+is_tombstone (const char *name)
+{
+  const char *dot = strrchr (name, '.');
+
+  return name[0] != '.' && dot != NULL && strcmp (dot, ".json") == 0;
+}
+
+/* Removes the oldest tombstone if there are more than are kept. True if there may be another one. */
+static bool
+remove_oldest (int directory)
+{
+  char oldest[NAME_MAX + 1] = "";
+  struct timespec oldest_time = { 0 };
+  struct stat status;
+  unsigned count = 0;
+
+  int fd = openat (directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  cleanup_dir DIR *dir = fd >= 0 ? fdopendir (fd) : NULL;
+  for (struct dirent *entry; dir != NULL && (entry = readdir (dir)) != NULL;)
+    {
+      if (!is_tombstone (entry->d_name) || fstatat (directory, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        continue;
+      count++;
+      if (oldest[0] == '\0' || status.st_mtim.tv_sec < oldest_time.tv_sec
+          || (status.st_mtim.tv_sec == oldest_time.tv_sec && status.st_mtim.tv_nsec < oldest_time.tv_nsec))
+        {
+          oldest_time = status.st_mtim;
+          snprintf (oldest, sizeof oldest, "%s", entry->d_name);
+        }
+    }
+  return count > SCRIBE_TOMBSTONES_KEPT && unlinkat (directory, oldest, 0) == 0;
+}
+
+/* The text is `<id>\n<json>`. The directory is opened each time: somebody may have removed and made it anew. */
 static void
-write_tombstone (int directory, char *text, size_t length)
+write_tombstone (int run_fd, char *text, size_t length)
 {
   char name[SPARK_ID_MAX + 16], temporary[SPARK_ID_MAX + 16];
   char *json = memchr (text, '\n', length);
@@ -51,61 +102,50 @@ write_tombstone (int directory, char *text, size_t length)
     return;
   snprintf (name, sizeof name, "%.*s.json", SPARK_ID_MAX, text);
   snprintf (temporary, sizeof temporary, ".%.*s.json", SPARK_ID_MAX, text);
+  mkdirat (run_fd, "tombstones", 0755);
+  cleanup_close int directory = openat (run_fd, "tombstones", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (directory < 0)
+    return;
   unlinkat (directory, temporary, 0);
   cleanup_close int fd = openat (directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (fd < 0)
     return;
   write_all (fd, json, length - (size_t) (json - text));
   renameat (directory, temporary, directory, name);
+  for (int i = 0; i < REMOVALS_MAX && remove_oldest (directory); i++)
+    continue;
 }
 
 static void
-close_others (const int *keep, size_t count)
+work (int socket_fd, const int *fds)
 {
-  /* Above all the guard's lock: while a copy of it is open, the guard would seem to live. */
-  for (int fd = 3; fd < 64; fd++)
-    {
-      bool kept = false;
-      for (size_t i = 0; i < count; i++)
-        kept |= fd == keep[i];
-      if (!kept)
-        close (fd);
-    }
-  syscall (SYS_close_range, 64, ~0U, 0);
-}
+  const int run_fd = fds[0], log_fd = fds[1];
+  cleanup_close int events_fd = open_events (log_fd);
 
-__attribute__ ((noreturn)) static void
-scribe_main (int socket_fd, int events_fd, int tombstones_fd, int drop_caches_fd)
-{
-  const int keep[] = { socket_fd, events_fd, tombstones_fd, drop_caches_fd };
-
-  close_others (keep, sizeof keep / sizeof keep[0]);
-  prctl (PR_SET_NAME, "spark-scribe");
-  /* It ends with the guard, by the end of the socket, not by a signal that was meant for both. */
-  signal (SIGTERM, SIG_IGN);
-  signal (SIGINT, SIG_IGN);
-  signal (SIGHUP, SIG_IGN);
-  signal (SIGPIPE, SIG_IGN);
   for (;;)
     {
       ssize_t length = recv (socket_fd, message, sizeof message - 1, 0);
       if (length < 0 && errno == EINTR)
         continue;
       if (length <= 0)
-        _exit (0);
+        return;
       switch (message[0])
         {
         case KIND_EVENT:
+          if (events_fd < 0)
+            events_fd = open_events (log_fd);
           write_all (events_fd, message + 1, (size_t) length - 1);
           break;
         case KIND_LOG:
-          write_all (STDERR_FILENO, message + 1, (size_t) length - 1);
+          scribe_say (message + 1, (size_t) length - 1);
           break;
         case KIND_TOMBSTONE:
-          write_tombstone (tombstones_fd, message + 1, (size_t) length - 1);
+          write_tombstone (run_fd, message + 1, (size_t) length - 1);
           break;
-        case KIND_DROP_CACHES:
-          write_all (drop_caches_fd, "2\n", 2);
+        case KIND_REOPEN:
+          if (events_fd >= 0)
+            close (events_fd);
+          events_fd = open_events (log_fd);
           break;
         default:
           break;
@@ -115,14 +155,11 @@ scribe_main (int socket_fd, int events_fd, int tombstones_fd, int drop_caches_fd
 
 /* --- the guard's side ---------------------------------------------------------------------------------------------- */
 
-static int
+static void
 send_message (struct scribe *scribe, size_t length)
 {
-  if (scribe->socket_fd >= 0 && length <= sizeof message
-      && send (scribe->socket_fd, message, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t) length)
-    return 0;
-  scribe->lost++;
-  return -1;
+  if (helper_send (&scribe->helper, message, length) != 0)
+    scribe->lost++;
 }
 
 static void
@@ -155,46 +192,17 @@ scribe_tombstone (struct scribe *scribe, const char *id, const char *json)
     send_message (scribe, (size_t) length);
 }
 
-int
-scribe_drop_caches (struct scribe *scribe)
-{
-  message[0] = KIND_DROP_CACHES;
-  return send_message (scribe, 1);
-}
-
-int
-scribe_start (struct scribe *scribe, int events_fd, int tombstones_fd, int drop_caches_fd, struct spark_error *error)
-{
-  int sockets[2], buffer_bytes = 1 << 20;
-
-  if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0)
-    return spark_fail (error, errno, "cannot make a socket for the guard's log");
-  /* Room for a dozen tombstones while a disk is slow; without the right to exceed the system's limit, what that allows. */
-  if (setsockopt (sockets[0], SOL_SOCKET, SO_SNDBUFFORCE, &buffer_bytes, sizeof buffer_bytes) != 0)
-    setsockopt (sockets[0], SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
-  pid_t pid = fork ();
-  if (pid < 0)
-    {
-      close (sockets[0]);
-      close (sockets[1]);
-      return spark_fail (error, errno, "cannot start the guard's log process");
-    }
-  if (pid == 0)
-    scribe_main (sockets[1], events_fd, tombstones_fd, drop_caches_fd);
-  close (sockets[1]);
-  *scribe = (struct scribe){ .socket_fd = sockets[0], .pid = pid };
-  return 0;
-}
-
 void
-scribe_stop (struct scribe *scribe)
+scribe_reopen (struct scribe *scribe)
 {
-  if (scribe->socket_fd < 0)
-    return;
-  shutdown (scribe->socket_fd, SHUT_WR);
-  struct pollfd end = { .fd = scribe->socket_fd, .events = POLLIN };
-  int ended = poll (&end, 1, STOP_MS); /* the child's end closes when it has written all */
-  close (scribe->socket_fd);
-  scribe->socket_fd = -1;
-  waitpid (scribe->pid, NULL, ended == 1 ? 0 : WNOHANG);
+  message[0] = KIND_REOPEN;
+  send_message (scribe, 1);
+}
+
+int
+scribe_start (struct scribe *scribe, int run_fd, int log_fd, struct spark_error *error)
+{
+  const int fds[] = { run_fd, log_fd };
+
+  return helper_start (&scribe->helper, "spark-scribe", fds, 2, work, error);
 }

@@ -25,8 +25,7 @@ say (const char *sentence)
   char line[1200];
   int length = snprintf (line, sizeof line, "spark-guard: %s\n", sentence);
 
-  if (write (STDERR_FILENO, line, (size_t) length) < 0)
-    return; /* nobody listens: no reason not to guard */
+  scribe_say (line, (size_t) length); /* nobody listens: no reason not to guard */
 }
 
 /* Opens a directory, making it and its parents where they are missing. */
@@ -73,17 +72,14 @@ open_files (struct guard *g, struct spark_error *error)
   g->run_fd = open_directory (o->run_dir, error);
   if (g->run_fd < 0)
     return -1;
-  cleanup_close int log_fd = open_directory (o->log_dir, error);
-  if (log_fd < 0 || take_lock (g, error) != 0)
+  g->log_fd = open_directory (o->log_dir, error);
+  if (g->log_fd < 0 || take_lock (g, error) != 0)
     return -1;
-  g->events_fd = openat (log_fd, "events.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (g->events_fd < 0)
+  cleanup_close int events_fd = openat (g->log_fd, "events.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+  if (events_fd < 0)
     return spark_fail (error, errno, "cannot open %s/events.jsonl", o->log_dir);
   if (mkdirat (g->run_fd, "tombstones", 0755) != 0 && errno != EEXIST)
     return spark_fail (error, errno, "cannot make %s/tombstones", o->run_dir);
-  g->tombstones_fd = openat (g->run_fd, "tombstones", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (g->tombstones_fd < 0)
-    return spark_fail (error, errno, "cannot open %s/tombstones", o->run_dir);
   g->meminfo_fd = open (o->meminfo, O_RDONLY | O_CLOEXEC);
   if (g->meminfo_fd < 0 || spark_meminfo_read (g->meminfo_fd, o->withhold_bytes, &g->memory) != 0)
     return spark_fail (error, errno, "cannot read MemTotal and MemAvailable from %s", o->meminfo);
@@ -107,16 +103,17 @@ check_reserve (const struct guard *g, struct spark_error *error)
 static int
 open_signals (struct guard *g, struct spark_error *error)
 {
-  sigset_t ends;
+  sigset_t taken;
 
   signal (SIGPIPE, SIG_IGN);
-  signal (SIGHUP, SIG_IGN); /* closing the terminal it was started from does not end a guard */
-  sigemptyset (&ends);
-  sigaddset (&ends, SIGTERM);
-  sigaddset (&ends, SIGINT);
-  if (sigprocmask (SIG_BLOCK, &ends, NULL) != 0)
+  sigemptyset (&taken);
+  sigaddset (&taken, SIGTERM);
+  sigaddset (&taken, SIGINT);
+  sigaddset (&taken, SIGHUP); /* the log was rotated; so closing the terminal it was started from does not end a guard */
+  signal (SIGHUP, SIG_DFL);   /* nohup(1) ignores it, and what is ignored does not arrive */
+  if (sigprocmask (SIG_BLOCK, &taken, NULL) != 0)
     return spark_fail (error, errno, "cannot block signals");
-  g->signal_fd = signalfd (-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
+  g->signal_fd = signalfd (-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
   return g->signal_fd < 0 ? spark_fail (error, errno, "cannot receive signals") : 0;
 }
 
@@ -174,8 +171,9 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
 {
   memset (g, 0, sizeof *g);
   g->options = *options;
-  g->run_fd = g->lock_fd = g->meminfo_fd = g->state_fd = g->signal_fd = -1;
-  g->events_fd = g->tombstones_fd = g->drop_caches_fd = g->scribe.socket_fd = -1;
+  g->run_fd = g->lock_fd = g->log_fd = g->meminfo_fd = g->state_fd = g->signal_fd = g->drop_caches_fd = -1;
+  g->scribe.helper.socket_fd = g->shrinker.socket_fd = -1;
+  g->watchdog_ns = guard_notify_open ();
   g->started_ns = clock_boot_ns ();
   g->reserve_bytes = options->reserve_bytes;
   struct entry_place place = { options->proc_dir, options->cgroup_root, options->allow_process_groups };
@@ -185,7 +183,8 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
     return -1;
   g->kill_by = selftest_run (&place, error);
   if (g->kill_by == KILL_BY_NOTHING || open_signals (g, error) != 0
-      || scribe_start (&g->scribe, g->events_fd, g->tombstones_fd, g->drop_caches_fd, error) != 0)
+      || scribe_start (&g->scribe, g->run_fd, g->log_fd, error) != 0
+      || (g->drop_caches_fd >= 0 && shrinker_start (&g->shrinker, g->drop_caches_fd, error) != 0))
     return -1;
   report_start (&g->scribe, g->memory.total_bytes, g->memory.available_bytes, options->reserve_bytes, options->withhold_bytes,
                 kill_by_text (g->kill_by));
@@ -217,13 +216,14 @@ guard_stop (struct guard *g)
 {
   guard_notify ("STOPPING=1");
   report_sentence (&g->scribe, "stop", NULL, "the guard ends: until another one starts, nothing keeps the reserve");
-  scribe_stop (&g->scribe);
+  helper_stop (&g->scribe.helper);
+  helper_stop (&g->shrinker);
   unlinkat (g->run_fd, "guard.state", 0);
   for (unsigned i = 0; i < g->table.count; i++)
     if (g->table.entries[i].used)
       entry_close (&g->table.entries[i]);
   int fds[] = { g->table.registry_fd, g->table.ledgers_fd, g->table.admission_fd, g->table.inotify_fd, g->meminfo_fd, g->state_fd,
-                g->signal_fd, g->events_fd, g->tombstones_fd, g->drop_caches_fd, g->lock_fd, g->run_fd };
+                g->signal_fd, g->log_fd, g->drop_caches_fd, g->lock_fd, g->run_fd };
   for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
     if (fds[i] >= 0)
       close (fds[i]);

@@ -220,7 +220,7 @@ guard_follow (struct guard *g, uint64_t now_ns)
       break;
     case AFTER_SHRINK:
       a->shrunk_ns = now_ns;
-      if (g->drop_caches_fd < 0 || scribe_drop_caches (&g->scribe) != 0)
+      if (shrinker_drop_caches (&g->shrinker) != 0)
         report_sentence (&g->scribe, "warning", g->victim->id,
                          "the killed container's memory did not come back, and the kernel's caches cannot be dropped from here");
       break;

@@ -171,6 +171,77 @@ scan (struct table *table)
       drop_if_removed (table, &table->entries[i]);
 }
 
+/* --- the directory itself ------------------------------------------------------------------------------------------ */
+
+static int
+watch (struct table *table, int fd, uint32_t mask)
+{
+  char path[320];
+
+  snprintf (path, sizeof path, "%s/self/fd/%d", table->place.proc_dir, fd);
+  return inotify_add_watch (table->inotify_fd, path, mask | IN_ONLYDIR);
+}
+
+/* Makes the directories that are missing, opens them and watches the registry. -1 with errno. */
+static int
+open_registry (struct table *table)
+{
+  mkdirat (table->run_fd, "containers", 0755);
+  mkdirat (table->run_fd, "ledgers", 0755);
+  mkdirat (table->run_fd, "tombstones", 0755);
+  table->registry_fd = openat (table->run_fd, "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  table->ledgers_fd = openat (table->run_fd, "ledgers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (table->registry_fd < 0)
+    return -1;
+  table->registry_watch = watch (table, table->registry_fd, IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM);
+  return table->registry_watch < 0 ? -1 : 0;
+}
+
+static void
+close_registry (struct table *table)
+{
+  /* Fails where the kernel has dropped it with the directory. */
+  inotify_rm_watch (table->inotify_fd, table->registry_watch);
+  int fds[] = { table->registry_fd, table->ledgers_fd };
+  for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+    if (fds[i] >= 0)
+      close (fds[i]);
+  table->registry_fd = table->ledgers_fd = table->registry_watch = -1;
+}
+
+/* True if `name` still leads to the directory that is open as `fd`. */
+static bool
+leads_to (int at_fd, const char *name, int fd)
+{
+  struct stat named, held;
+
+  return fstatat (at_fd, name, &named, 0) == 0 && fstat (fd, &held) == 0 && named.st_dev == held.st_dev
+         && named.st_ino == held.st_ino;
+}
+
+/* An open directory gets no word of its own removal: its name is looked at. */
+static void
+check_registry (struct table *table)
+{
+  if (table->registry_fd >= 0 && leads_to (table->run_fd, "containers", table->registry_fd))
+    return;
+  close_registry (table);
+  if (open_registry (table) != 0)
+    return; /* tried again with the next check, which is soon */
+  tell (table, TABLE_WARNING, NULL,
+        "the registry of containers was removed or moved away under the guard: it was made and read anew");
+  scan (table);
+}
+
+int
+table_check (struct table *table, const char *run_dir)
+{
+  if (!leads_to (AT_FDCWD, run_dir, table->run_fd))
+    return -1;
+  check_registry (table);
+  return 0;
+}
+
 void
 table_sync (struct table *table)
 {
@@ -183,7 +254,17 @@ table_sync (struct table *table)
         const struct inotify_event *event = (const struct inotify_event *) (events + at);
         at += (ssize_t) (sizeof *event + event->len);
         if ((event->mask & IN_Q_OVERFLOW) != 0)
-          scan (table);
+          {
+            check_registry (table);
+            scan (table);
+          }
+        else if (event->wd == table->run_watch)
+          {
+            if (event->len > 0 && strcmp (event->name, "containers") == 0)
+              check_registry (table);
+          }
+        else if (event->wd != table->registry_watch)
+          continue; /* the word of a directory that is ours no more */
         else if (event->len == 0 || !spark_id_valid (event->name))
           continue;
         else if ((event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0)
@@ -274,20 +355,15 @@ table_open (struct table *table, int run_fd, const struct entry_place *place, co
   memset (table, 0, sizeof *table);
   table->place = *place;
   table->listener = *listener;
-  mkdirat (run_fd, "containers", 0755);
-  mkdirat (run_fd, "ledgers", 0755);
-  mkdirat (run_fd, "tombstones", 0755);
-  table->registry_fd = openat (run_fd, "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  table->ledgers_fd = openat (run_fd, "ledgers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  table->admission_fd = openat (run_fd, "admission.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (table->registry_fd < 0 || table->admission_fd < 0)
-    return spark_fail (error, errno, "cannot open the registry of containers in the run directory");
+  table->run_fd = run_fd;
+  table->registry_fd = table->ledgers_fd = -1;
   table->inotify_fd = inotify_init1 (IN_NONBLOCK | IN_CLOEXEC);
-  char path[320];
-  snprintf (path, sizeof path, "%s/self/fd/%d", place->proc_dir, table->registry_fd);
-  if (table->inotify_fd < 0
-      || inotify_add_watch (table->inotify_fd, path, IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR) < 0)
+  if (table->inotify_fd < 0)
     return spark_fail (error, errno, "cannot watch the registry of containers");
+  table->admission_fd = openat (run_fd, "admission.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+  table->run_watch = watch (table, run_fd, IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO);
+  if (table->admission_fd < 0 || table->run_watch < 0 || open_registry (table) != 0)
+    return spark_fail (error, errno, "cannot open and watch the registry of containers in the run directory");
   /* The watch came first: what is registered during this scan is seen by one of the two. */
   scan (table);
   return 0;

@@ -19,10 +19,12 @@ struct table {
   unsigned count; /* one past the highest used */
   struct entry_place place;
   struct table_listener listener;
+  int run_fd;       /* <runDir>, the caller's */
   int registry_fd;  /* <runDir>/containers */
   int ledgers_fd;   /* <runDir>/ledgers, -1 where there is none */
   int admission_fd; /* <runDir>/admission.lock */
   int inotify_fd;   /* readable when the registry changed */
+  int registry_watch, run_watch;
   struct bad_file {
     char name[64];
     uint64_t mtime_ns;
@@ -36,6 +38,10 @@ int table_open (struct table *table, int run_fd, const struct entry_place *place
 
 /* Takes in what changed since the last call. */
 void table_sync (struct table *table);
+
+/* Opens the registry anew if it was removed or moved away. Returns -1 if that happened to `run_dir` itself, where nobody would
+   see this guard any more. */
+int table_check (struct table *table, const char *run_dir);
 
 /* Drops containers that died without a word, with their registry file and ledger; and retries nothing else. */
 void table_sweep (struct table *table);

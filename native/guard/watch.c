@@ -2,10 +2,9 @@
 
 #include "guard/clock.h"
 #include "guard/usage.h"
-#include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/signalfd.h>
-#include <sys/wait.h>
 
 #define HOUSEKEEPING_NS (1 * NS_PER_SECOND)
 /* Stock is taken this often while memory is plentiful, and use is refreshed this often while it is short. */
@@ -32,27 +31,37 @@ watch_soft_line (struct guard *g)
 }
 
 static void
-revive_scribe (struct guard *g)
+revive_helpers (struct guard *g)
 {
   struct spark_error error;
 
-  if (waitpid (g->scribe.pid, NULL, WNOHANG) == 0)
-    return;
-  uint64_t lost = g->scribe.lost;
-  if (g->scribe.socket_fd >= 0)
-    close (g->scribe.socket_fd);
-  g->scribe.socket_fd = -1;
-  if (scribe_start (&g->scribe, g->events_fd, g->tombstones_fd, g->drop_caches_fd, &error) == 0)
+  if (helper_ended (&g->scribe.helper) && scribe_start (&g->scribe, g->run_fd, g->log_fd, &error) == 0)
     report_sentence (&g->scribe, "warning", NULL, "the guard's log process ended and was started again: events may be missing");
-  g->scribe.lost += lost;
+  if (g->drop_caches_fd >= 0 && helper_ended (&g->shrinker))
+    shrinker_start (&g->shrinker, g->drop_caches_fd, &error);
+}
+
+/* Without its directories it would hear of no container any more, and nobody would see its lock: whoever keeps it running
+   starts one that makes them anew. */
+static void
+end_unseen (struct guard *g)
+{
+  report_sentence (&g->scribe, "warning", NULL,
+                   "the run directory was removed or moved away under the guard: it ends, to be started again");
+  g->stop = g->failed = true;
 }
 
 static void
 keep_house (struct guard *g, uint64_t now_ns)
 {
   g->housekept_ns = now_ns;
+  if (table_check (&g->table, g->options.run_dir) != 0)
+    {
+      end_unseen (g);
+      return;
+    }
   table_sweep (&g->table);
-  revive_scribe (g);
+  revive_helpers (g);
   if (!g->soft && now_ns - g->calm_ns >= STOCK_NS)
     guard_take_stock (g, now_ns);
 }
@@ -104,6 +113,30 @@ guard_step (struct guard *g)
   return sleep_ns;
 }
 
+static void
+take_signal (struct guard *g)
+{
+  struct signalfd_siginfo signal;
+
+  if (read (g->signal_fd, &signal, sizeof signal) != (ssize_t) sizeof signal)
+    return;
+  if (signal.ssi_signo == SIGHUP)
+    scribe_reopen (&g->scribe);
+  else
+    g->stop = true;
+}
+
+static void
+tell_alive (struct guard *g)
+{
+  uint64_t now_ns = clock_boot_ns ();
+
+  if (g->watchdog_ns == 0 || now_ns - g->watchdog_told_ns < g->watchdog_ns)
+    return;
+  g->watchdog_told_ns = now_ns;
+  guard_notify ("WATCHDOG=1");
+}
+
 void
 guard_watch (struct guard *g)
 {
@@ -113,10 +146,9 @@ guard_watch (struct guard *g)
     {
       uint64_t sleep_ns = guard_step (g);
       struct timespec sleep = { .tv_sec = (time_t) (sleep_ns / NS_PER_SECOND), .tv_nsec = (long) (sleep_ns % NS_PER_SECOND) };
-      struct signalfd_siginfo signal;
 
-      if (ppoll (news, 2, &sleep, NULL) > 0 && (news[1].revents & POLLIN) != 0
-          && read (g->signal_fd, &signal, sizeof signal) == (ssize_t) sizeof signal)
-        g->stop = true;
+      tell_alive (g);
+      if (!g->stop && ppoll (news, 2, &sleep, NULL) > 0 && (news[1].revents & POLLIN) != 0)
+        take_signal (g);
     }
 }

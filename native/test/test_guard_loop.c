@@ -290,7 +290,7 @@ test_meminfo_fails (void)
 static void
 test_scribe_dies (void)
 {
-  kill (guard.scribe.pid, SIGKILL);
+  kill (guard.scribe.helper.pid, SIGKILL);
   usleep (20000);
   guard.housekept_ns = 0;
   set_available (8000);
