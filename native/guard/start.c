@@ -2,6 +2,7 @@
 #include "guard/guard.h"
 
 #include "common/cleanup.h"
+#include "common/private_file.h"
 #include "common/size.h"
 #include "guard/clock.h"
 #include "guard/selftest.h"
@@ -50,7 +51,7 @@ open_directory (const char *path, struct spark_error *error)
 static int
 take_lock (struct guard *g, struct spark_error *error)
 {
-  g->lock_fd = openat (g->run_fd, "guard.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+  g->lock_fd = spark_private_lock_open (g->run_fd, "guard.lock");
   if (g->lock_fd < 0)
     return spark_fail (error, errno, "cannot open %s/guard.lock", g->options.run_dir);
   for (int tries = 0; flock (g->lock_fd, LOCK_EX | LOCK_NB) != 0; tries++)

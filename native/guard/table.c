@@ -1,6 +1,7 @@
 #include "guard/table.h"
 
 #include "common/cleanup.h"
+#include "common/private_file.h"
 #include "guard/clock.h"
 #include <dirent.h>
 #include <errno.h>
@@ -187,10 +188,9 @@ static int
 open_registry (struct table *table)
 {
   mkdirat (table->run_fd, "containers", 0755);
-  mkdirat (table->run_fd, "ledgers", 0755);
   mkdirat (table->run_fd, "tombstones", 0755);
   table->registry_fd = openat (table->run_fd, "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  table->ledgers_fd = openat (table->run_fd, "ledgers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  table->ledgers_fd = spark_private_directory_open (table->run_fd, "ledgers");
   if (table->registry_fd < 0)
     return -1;
   table->registry_watch = watch (table, table->registry_fd, IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM);
@@ -360,7 +360,7 @@ table_open (struct table *table, int run_fd, const struct entry_place *place, co
   table->inotify_fd = inotify_init1 (IN_NONBLOCK | IN_CLOEXEC);
   if (table->inotify_fd < 0)
     return spark_fail (error, errno, "cannot watch the registry of containers");
-  table->admission_fd = openat (run_fd, "admission.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+  table->admission_fd = spark_private_lock_open (run_fd, "admission.lock");
   table->run_watch = watch (table, run_fd, IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO);
   if (table->admission_fd < 0 || table->run_watch < 0 || open_registry (table) != 0)
     return spark_fail (error, errno, "cannot open and watch the registry of containers in the run directory");

@@ -4,7 +4,8 @@
 
 #include "common/error.h"
 
-/* Opens <run_dir>/<name> as a directory (mode 0755 where it has to be made). Returns a descriptor or -1. */
+/* Opens <run_dir>/<name> as a directory; ledgers and admitted have mode 0700, what else has to be made 0755. Returns a
+   descriptor or -1. */
 int spark_run_dir_open (const char *run_dir, const char *name, struct spark_error *error);
 
 /* Takes <run_dir>/admission.lock, waiting at most five seconds. Close the descriptor to let go. */
