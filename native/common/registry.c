@@ -45,8 +45,8 @@ pid_parse (const char *text, pid_t *pid)
   return true;
 }
 
-static bool
-priority_parse (const char *text, int *priority)
+bool
+spark_priority_parse (const char *text, int *priority)
 {
   bool negative = text[0] == '-';
   uint64_t number;
@@ -109,7 +109,7 @@ field_parse (const char *key, const char *value, struct spark_container *c)
   if (FIELD ("reserve_bytes"))
     return digits_parse (value, &c->reserve_bytes);
   if (FIELD ("priority"))
-    return priority_parse (value, &c->priority);
+    return spark_priority_parse (value, &c->priority);
   if (FIELD ("ledger"))
     return path_copy (value, c->ledger, sizeof c->ledger);
   if (FIELD ("created_ns"))
@@ -205,13 +205,21 @@ spark_registry_write (int registry_fd, const struct spark_container *c, struct s
   if (length < 0 || (size_t) length >= sizeof text)
     return spark_fail (error, 0, "the registry entry of %s would be longer than %d bytes", c->id, SPARK_REGISTRY_FILE_MAX);
 
+  struct spark_container back;
+  struct spark_error problem;
+  if (spark_registry_parse (text, (size_t) length, &back, &problem) != 0)
+    return spark_fail (error, 0, "the registry entry of %s would not be readable: %s", c->id, problem.text);
+
   char temporary[SPARK_ID_MAX + 8];
   snprintf (temporary, sizeof temporary, ".%s.tmp", c->id);
   unlinkat (registry_fd, temporary, 0); /* left by a writer that died */
   cleanup_close int fd = openat (registry_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (fd < 0)
     return spark_fail (error, errno, "cannot write the registry entry of %s", c->id);
-  if (fchmod (fd, 0644) != 0 || write (fd, text, (size_t) length) != length
+  ssize_t written = write (fd, text, (size_t) length);
+  if (written >= 0 && written != length)
+    errno = ENOSPC; /* a short write sets none */
+  if (written != length || fchmod (fd, 0644) != 0
       || renameat (registry_fd, temporary, registry_fd, c->id) != 0)
     {
       int status = errno;

@@ -30,11 +30,15 @@ struct spark_container {
 /* True for [A-Za-z0-9_.-]{1,128} that does not begin with a dot. */
 bool spark_id_valid (const char *id);
 
+/* Reads a priority: a whole number from -1000 to 1000. */
+bool spark_priority_parse (const char *text, int *priority);
+
 /* Parses the text of one registry file (`length` bytes, need not end in NUL). Total: any input gives 0 or -1, never a crash;
    an entry without `end=1`, of another version, or with a bad number is -1 with a sentence. Allocates nothing. */
 int spark_registry_parse (const char *text, size_t length, struct spark_container *container, struct spark_error *error);
 
-/* Writes the entry atomically (temp file + rename) into the open registry directory. */
+/* Writes the entry atomically (temp file + rename) into the open registry directory. What spark_registry_parse would refuse
+   is refused here. */
 int spark_registry_write (int registry_fd, const struct spark_container *container, struct spark_error *error);
 
 /* Reads the entry `id`: O_NOFOLLOW, regular files of at most SPARK_REGISTRY_FILE_MAX only. Allocates nothing. */

@@ -193,8 +193,9 @@ budget_decide (const struct spark_plan *plan, uint64_t wish_bytes, const char *s
   return 0;
 }
 
-static void
-grant_fill (const struct spark_plan *plan, const char *id, uint64_t budget_bytes, struct spark_grant *grant)
+static int
+grant_fill (const struct spark_plan *plan, const char *id, uint64_t budget_bytes, struct spark_grant *grant,
+            struct spark_error *error)
 {
   memset (grant, 0, sizeof *grant);
   snprintf (grant->id, sizeof grant->id, "%s", id);
@@ -202,7 +203,11 @@ grant_fill (const struct spark_plan *plan, const char *id, uint64_t budget_bytes
   uint64_t share = (uint64_t) ((unsigned __int128) budget_bytes * 9 / 10);
   uint64_t step = share >= engine_arena_bytes ? engine_arena_bytes : engine_page_bytes;
   grant->engine_bytes = share / step * step;
-  snprintf (grant->ledger, sizeof grant->ledger, "%s/ledgers/%s", plan->run_dir, id);
+  int length = snprintf (grant->ledger, sizeof grant->ledger, "%s/ledgers/%s", plan->run_dir, id);
+  if (length >= (int) sizeof grant->ledger)
+    return spark_fail (error, 0, "the path of the ledger would be %d characters long, the most is %zu; paths.runDir of the "
+                                 "plan is too long", length, sizeof grant->ledger - 1);
+  return 0;
 }
 
 /* A second container of the same id would wipe the ledger of the first. The same holder asking again is a retry. */
@@ -237,7 +242,8 @@ spark_admit (const struct spark_plan *plan, const char *id, const char *engine, 
   uint64_t budget_bytes;
   if (budget_decide (plan, wish_bytes, source, wish->reserve_bytes, &sum, &budget_bytes, error) != 0)
     return -1;
-  grant_fill (plan, id, budget_bytes, grant);
+  if (grant_fill (plan, id, budget_bytes, grant, error) != 0)
+    return -1;
   grant->reserve_bytes = wish->reserve_bytes > plan->reserve_bytes ? wish->reserve_bytes : 0;
   grant->priority = wish->priority;
 

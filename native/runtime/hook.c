@@ -1,6 +1,7 @@
 #include "hook.h"
 
 #include "common/ledger.h"
+#include "common/registry.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -37,11 +38,8 @@ number_option (const char *name, const char *text, uint64_t max, uint64_t *numbe
 static int
 priority_option (const char *text, int *priority, struct spark_error *error)
 {
-  char *end = NULL;
-  long number = strtol (text, &end, 10);
-  if (text[0] == '\0' || *end != '\0' || number < -1000 || number > 1000)
+  if (!spark_priority_parse (text, priority))
     return spark_fail (error, 0, "--priority is \"%.40s\", allowed: a whole number from -1000 to 1000", text);
-  *priority = (int) number;
   return 0;
 }
 

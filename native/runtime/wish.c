@@ -7,34 +7,17 @@
 #include <string.h>
 
 static const char request_variable[] = "SPARK_RUN_REQUEST";
-enum { REQUEST_TEXT_MAX = 512, REQUEST_ID_MAX = 63, PRIORITY_LIMIT = 1000 };
+enum { REQUEST_TEXT_MAX = 512, REQUEST_ID_MAX = 63 };
 static const uint64_t size_max_bytes = (UINT64_C (1) << 53) - 1;
-
-static bool
-digits_read (const char *text, size_t digits_max, uint64_t *number)
-{
-  size_t length = strspn (text, "0123456789");
-  if (length == 0 || length > digits_max || text[length] != '\0')
-    return false;
-  *number = strtoull (text, NULL, 10);
-  return true;
-}
 
 static bool
 bytes_read (const char *text, uint64_t *bytes)
 {
-  return digits_read (text, 16, bytes) && *bytes >= 1 && *bytes <= size_max_bytes;
-}
-
-static bool
-priority_read (const char *text, int *priority)
-{
-  uint64_t number;
-  bool negative = text[0] == '-';
-  if (!digits_read (text + negative, 4, &number) || number > PRIORITY_LIMIT)
+  size_t length = strspn (text, "0123456789");
+  if (length == 0 || length > 16 || text[length] != '\0')
     return false;
-  *priority = negative ? -(int) number : (int) number;
-  return true;
+  *bytes = strtoull (text, NULL, 10);
+  return *bytes >= 1 && *bytes <= size_max_bytes;
 }
 
 /* One key=value of the request. Returns what is allowed where it is wrong, else NULL. */
@@ -46,7 +29,7 @@ request_field (const char *key, const char *value, struct spark_wish *wish)
   if (strcmp (key, "reserve") == 0)
     return bytes_read (value, &wish->reserve_bytes) ? NULL : "whole bytes above 0";
   if (strcmp (key, "priority") == 0)
-    return priority_read (value, &wish->priority) ? NULL : "a whole number from -1000 to 1000";
+    return spark_priority_parse (value, &wish->priority) ? NULL : "a whole number from -1000 to 1000";
   if (strcmp (key, "name") == 0)
     {
       if (!spark_id_valid (value))
@@ -109,7 +92,7 @@ annotations_read (json_object *config, uint64_t percent_of_bytes, struct spark_w
     snprintf (wish->source, sizeof wish->source, "the annotation %s", budget_key);
   if (reserve != NULL && spark_size_parse (reserve, 1, 0, &wish->reserve_bytes, &problem) != 0)
     return spark_fail (error, 0, "the annotation %s: %s", reserve_key, problem.text);
-  if (priority != NULL && !priority_read (priority, &wish->priority))
+  if (priority != NULL && !spark_priority_parse (priority, &wish->priority))
     return spark_fail (error, 0, "the annotation %s is \"%.40s\", allowed: a whole number from -1000 to 1000",
                        priority_key, priority);
   return 0;

@@ -87,6 +87,31 @@ test_refused_on_write (void)
   longest[SPARK_ID_MAX] = '\0';
   CHECK (spark_id_valid (longest));
   test_done ("an id that is no file name and a value that would be two lines are refused");
+
+  static const struct {
+    int priority;
+    pid_t pid;
+    const char *ledger, *said;
+  } unreadable[] = {
+    { 1001, 42, "", "priority=1001" },
+    { -1001, 42, "", "priority=-1001" },
+    { 0, -1, "", "pid=-1" },
+    { 0, 42, "ledgers/b1", "ledger=ledgers/b1" },
+    { 0, 42, "/run/../b1", "ledger=/run/../b1" },
+  };
+  for (size_t i = 0; i < sizeof unreadable / sizeof unreadable[0]; i++)
+    {
+      struct stat status;
+      c = sample ();
+      strcpy (c.id, "b1");
+      strcpy (c.ledger, unreadable[i].ledger);
+      c.priority = unreadable[i].priority;
+      c.pid = unreadable[i].pid;
+      CHECK (spark_registry_write (fd, &c, &error) != 0);
+      CHECK (strstr (error.text, "b1 would not be readable") != NULL && strstr (error.text, unreadable[i].said) != NULL);
+      CHECK (fstatat (fd, "b1", &status, 0) != 0 && fstatat (fd, ".b1.tmp", &status, 0) != 0);
+    }
+  test_done ("what a reader would refuse is not written");
 }
 
 static void

@@ -119,6 +119,21 @@ describe.skipIf(missing !== undefined)(`spark-hook${missing ? ` (skipped: ${miss
     ],
     ['without a pid', state({ pid: undefined }), /^spark-run: the OCI state of container c1 has no pid$/],
     ['without an id', state({ id: undefined }), /^spark-run: the OCI state on stdin has no usable id$/],
+    [
+      'forged: a priority that no reader takes',
+      state({ annotations: { 'io.spark-run.applied': '1', 'io.spark-run.priority': '4294967296' } }),
+      /^spark-run: the annotation io\.spark-run\.priority is "4294967296", allowed: a whole number from -1000 to 1000$/,
+    ],
+    [
+      'forged: a budget that is no number',
+      state({ annotations: { 'io.spark-run.applied': '1', 'io.spark-run.budget-bytes': '9g' } }),
+      /^spark-run: the annotation io\.spark-run\.budget-bytes is "9g", allowed: whole bytes below 2\^53$/,
+    ],
+    [
+      'forged: an engine that would be cut',
+      state({ annotations: { 'io.spark-run.applied': '1', 'io.spark-run.engine': 'an-engine-of-my-own' } }),
+      /^spark-run: io\.spark-run\.engine is 19 characters long, the most is 15: "an-engine-of-my-own…"$/,
+    ],
     ['not JSON', '{"id', /^spark-run: the OCI state on stdin is not JSON/],
     ['empty', '', /^spark-run: the OCI state on stdin is not JSON/],
   ] as const) {
@@ -146,6 +161,11 @@ describe.skipIf(missing !== undefined)(`spark-hook${missing ? ` (skipped: ${miss
     [['register'], /register needs --id ID .* and --pid N/],
     [['register', '--pid', '-1'], /--pid is "-1", allowed: a whole number from 0 to 2147483647/],
     [['register', '--id', 'a', '--pid', '4194305', '--pgid', '1'], /process 4194305 is gone already/],
+    [
+      ['register', '--id', 'a', '--pid', String(process.pid), '--pgid', '1', '--ledger', 'here'],
+      /the registry entry of a would not be readable: the entry has ledger=here, which cannot be read/,
+    ],
+    [['register', '--priority', ' 1'], /--priority is " 1", allowed: a whole number from -1000 to 1000/],
     [['admit'], /admit needs --id ID/],
     [['admit', '--id', 'a', 'b'], /"b" is one argument too many/],
     [['admit', '--nonsense'], /unknown option or option without its value/],
