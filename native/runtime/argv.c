@@ -17,8 +17,9 @@ static const char *const global_values[]
 /* Options before the verb that take none. */
 static const char *const global_flags[] = { "debug", "systemd-cgroup", "help", "h", "version", "v" };
 
-/* Options of create and run that take a value. */
-static const char *const create_values[] = { "bundle", "b", "config", "f", "console-socket", "pid-file", "preserve-fds" };
+/* Options of create, run and restore that take a value. */
+static const char *const create_values[] = { "bundle", "b", "config", "f", "console-socket", "pidfd-socket", "pid-file",
+                                             "preserve-fds" };
 
 #define HOLDS(list, word, length) list_holds (list, sizeof list / sizeof list[0], word, length)
 
@@ -107,7 +108,8 @@ globals_parse (int argc, char **argv, struct spark_invocation *invocation, int *
   return argc;
 }
 
-/* Reads bundle and id; options may come after the id, as runc allows. */
+/* Reads bundle and id; options may come after the id, as runc allows. The value of an option that only a later runtime has
+   looks like a word of its own, so the id is the last word: runc and crun take one only. */
 static void
 create_parse (int argc, char **argv, int first, struct spark_invocation *invocation)
 {
@@ -122,8 +124,7 @@ create_parse (int argc, char **argv, int first, struct spark_invocation *invocat
         }
       if (!options || !option_split (argv[i], &option))
         {
-          if (invocation->id == NULL)
-            invocation->id = argv[i];
+          invocation->id = argv[i];
           continue;
         }
       if (option.value == NULL && HOLDS (create_values, option.name, option.name_length) && i + 1 < argc)
@@ -154,7 +155,7 @@ spark_invocation_parse (int argc, char **argv, struct spark_invocation *invocati
     return -1;
   for (int i = after_verb; i < argc; i++)
     invocation->next_argv[next_argc++] = argv[i];
-  if (spark_invocation_creates (invocation))
+  if (spark_invocation_creates (invocation) || spark_invocation_restores (invocation))
     create_parse (argc, argv, after_verb, invocation);
   return 0;
 }
@@ -163,4 +164,10 @@ bool
 spark_invocation_creates (const struct spark_invocation *invocation)
 {
   return invocation->verb != NULL && (strcmp (invocation->verb, "create") == 0 || strcmp (invocation->verb, "run") == 0);
+}
+
+bool
+spark_invocation_restores (const struct spark_invocation *invocation)
+{
+  return invocation->verb != NULL && strcmp (invocation->verb, "restore") == 0;
 }

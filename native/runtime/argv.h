@@ -23,4 +23,7 @@ int spark_invocation_parse (int argc, char **argv, struct spark_invocation *invo
 /* True for the verbs that bring a container into being from a bundle: create and run. */
 bool spark_invocation_creates (const struct spark_invocation *invocation);
 
+/* True for the verb that brings a container back from a checkpoint. */
+bool spark_invocation_restores (const struct spark_invocation *invocation);
+
 #endif

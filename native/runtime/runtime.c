@@ -120,6 +120,10 @@ spark_runtime_main (int argc, char **argv)
     return creates ? refuse (&invocation, plan.log_dir, &subject, error.text) : pass_without_plan (&invocation, &error);
   if (creates)
     return create (&invocation, &plan);
+  if (spark_invocation_restores (&invocation) && invocation.id != NULL && !spark_plan_disabled (invocation.plan_file))
+    spark_report_event (plan.log_dir, "warning", &subject,
+                        "the container is restored from a checkpoint: that is no admission, so it has no budget that was "
+                        "checked and no ledger, and only the guard stands between it and the host");
   spark_next_runtime_exec (plan.next_runtime, invocation.next_argv, &error);
   return refuse (&invocation, NULL, NULL, error.text);
 }

@@ -95,6 +95,21 @@ test_create (void)
   CHECK (t.invocation.id == NULL);
   test_done ("the last bundle wins, options may follow the id, -- ends options");
 
+  parse ("rt create --pidfd-socket S --bundle /b id4");
+  CHECK_TEXT (t.invocation.bundle, "/b");
+  CHECK_TEXT (t.invocation.id, "id4");
+  parse ("rt create --bundle /b id5 --pidfd-socket S");
+  CHECK_TEXT (t.invocation.id, "id5");
+  parse ("rt run --of-a-later-runtime S --bundle /b id6");
+  CHECK_TEXT (t.invocation.id, "id6");
+  CHECK_TEXT (t.text, "run --of-a-later-runtime S --bundle /b id6");
+  test_done ("the value of an option that only a later runtime has is not the id");
+
+  parse ("rt restore --image-path I --work-path W --bundle /b id7");
+  CHECK (!spark_invocation_creates (&t.invocation) && spark_invocation_restores (&t.invocation));
+  CHECK_TEXT (t.invocation.id, "id7");
+  test_done ("restore says which container it brings back");
+
   parse ("rt delete --bundle /b create");
   CHECK (!spark_invocation_creates (&t.invocation));
   parse ("rt --log create exec create");

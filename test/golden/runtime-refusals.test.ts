@@ -351,6 +351,24 @@ describe.skipIf(missing !== undefined)('spark-runtime passes on', () => {
       expect([status, stderr, nextArgs]).toEqual([0, '', ['--root', 'R', verb, 'c1', '--', '--bundle', 'x']])
     }
     expect(readdirSync(rig.runDir)).toEqual([])
+    expect(rig.events()).toEqual([])
+  })
+  test('restore, which is no admission, with a warning', async () => {
+    await start({ guard: false })
+    const args = ['restore', '--image-path', 'I', '--bundle', 'B', 'c1']
+    expect(rig.runtime(args)).toMatchObject({ status: 0, stderr: '', nextArgs: args })
+    expect(rig.events()).toMatchObject([
+      { type: 'warning', id: 'c1', sentence: expect.stringMatching(/^the container is restored from a checkpoint/) },
+    ])
+    writeFileSync(rig.at('etc/spark-run/disabled'), '')
+    expect(rig.runtime(args).status).toBe(0)
+    expect(rig.events()).toHaveLength(1)
+  })
+  test('create with options of a later runtime: their values are not the id', async () => {
+    await start()
+    const args = ['create', '--pidfd-socket', 'S', '--later', 'L', '--bundle', rig.writeBundle(CONFIG), 'c1']
+    expect(rig.runtime(args)).toMatchObject({ status: 0, stderr: '', nextArgs: args })
+    expect(readdirSync(rig.at('run/spark-run/admitted'))).toEqual(['c1'])
   })
   test('everything while the kill switch is there', async () => {
     await start({ guard: false })
