@@ -2,6 +2,7 @@
 
 #include "cleanup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -209,6 +210,23 @@ file_holds_word (const char *directory, const char *name, const char *word)
   return false;
 }
 
+/* The root group of v2 has no memory.swap.max, so its children are asked, and the mount itself, which in a container is no
+   root. src/host/cgroup.ts goes by the same rule. */
+static bool
+has_swap_limit (const char *mount_point)
+{
+  cleanup_dir DIR *directory = opendir (mount_point);
+  const struct dirent *child;
+  while (directory != NULL && (child = readdir (directory)) != NULL)
+    {
+      char path[PATH_MAX];
+      int length = snprintf (path, sizeof path, "%s/%s/memory.swap.max", mount_point, child->d_name);
+      if (strcmp (child->d_name, "..") != 0 && length < (int) sizeof path && access (path, F_OK) == 0)
+        return true;
+    }
+  return false;
+}
+
 static bool
 memory_controller_at (const struct cgroup_mount *mount, void *data)
 {
@@ -222,7 +240,10 @@ memory_controller_at (const struct cgroup_mount *mount, void *data)
       return true; /* a controller bound to v1 cannot be used in v2 */
     }
   if (mount->controllers == NULL && file_holds_word (mount->mount_point, "cgroup.controllers", "memory"))
-    search->found = SPARK_MEMORY_V2;
+    {
+      search->found = SPARK_MEMORY_V2;
+      search->swap = has_swap_limit (mount->mount_point);
+    }
   return false;
 }
 
@@ -231,14 +252,6 @@ spark_memory_controller (const char *proc_path, bool *swap)
 {
   struct controller_search search = { SPARK_MEMORY_NONE, false };
   cgroup_mounts_each (proc_path, memory_controller_at, &search);
-  if (search.found == SPARK_MEMORY_V2)
-    {
-      /* v2 has memory.swap.max in every group but the root wherever the kernel has swap at all, which is when
-         /proc/swaps exists. */
-      char path[PATH_MAX];
-      snprintf (path, sizeof path, "%s/swaps", proc_path);
-      search.swap = access (path, F_OK) == 0;
-    }
   if (swap != NULL)
     *swap = search.swap;
   return search.found;

@@ -89,7 +89,7 @@ test_unified (void)
   CHECK_TEXT (paths.memory, "");
   bool swap;
   CHECK (spark_memory_controller (proc, &swap) == SPARK_MEMORY_V2 && !swap);
-  put ("proc/swaps", "Filename\n");
+  put ("cg2/machine.slice/memory.swap.max", "max\n");
   CHECK (spark_memory_controller (proc, &swap) == SPARK_MEMORY_V2 && swap);
   put ("cg2/cgroup.controllers", "cpuset cpu\n");
   CHECK (spark_memory_controller (proc, &swap) == SPARK_MEMORY_NONE);

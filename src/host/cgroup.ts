@@ -88,11 +88,14 @@ function controllersOf(unifiedMount: string): string[] {
   return readText(path.join(unifiedMount, 'cgroup.controllers')).trim().split(/\s+/)
 }
 
-/** The root group has no memory.swap.max, so any of its children is asked. */
+/**
+ * The root group has no memory.swap.max, so its children are asked, and the mount itself, which in a container is no root.
+ * native/common/cgroup_path.c goes by the same rule.
+ */
 function hasSwapMax(unifiedMount: string): boolean {
   try {
-    return readdirSync(unifiedMount, { withFileTypes: true }).some(
-      (entry) => entry.isDirectory() && existsSync(path.join(unifiedMount, entry.name, 'memory.swap.max')),
+    return ['.', ...readdirSync(unifiedMount)].some((name) =>
+      existsSync(path.join(unifiedMount, name, 'memory.swap.max')),
     )
   } catch {
     return false

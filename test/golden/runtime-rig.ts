@@ -230,7 +230,6 @@ function describeMachine(dir: string, cgroup: CgroupLayout): void {
   const cgroupDir = path.join(dir, 'cgroup')
   mkdirSync(path.join(dir, 'proc/self'), { recursive: true })
   mkdirSync(cgroupDir)
-  writeFileSync(path.join(dir, 'proc/swaps'), 'Filename\n')
   // This process lives there too: an admission counts only while its caller does.
   symlinkSync(`/proc/${process.pid}`, path.join(dir, 'proc', String(process.pid)))
   writeFileSync(
@@ -239,7 +238,11 @@ function describeMachine(dir: string, cgroup: CgroupLayout): void {
   )
   const options = cgroup === 'v2' ? 'cgroup2 cgroup2 rw' : `cgroup cgroup rw,${cgroup === 'none' ? 'cpu' : 'memory'}`
   writeFileSync(path.join(dir, 'proc/self/mountinfo'), `25 24 0:22 / ${cgroupDir} rw - ${options}\n`)
-  if (cgroup === 'v2') writeFileSync(path.join(cgroupDir, 'cgroup.controllers'), 'cpu memory pids\n')
+  if (cgroup === 'v2') {
+    writeFileSync(path.join(cgroupDir, 'cgroup.controllers'), 'cpu memory pids\n')
+    mkdirSync(path.join(cgroupDir, 'system.slice'))
+    writeFileSync(path.join(cgroupDir, 'system.slice/memory.swap.max'), 'max\n')
+  }
   if (cgroup === 'v1') writeFileSync(path.join(cgroupDir, 'memory.memsw.limit_in_bytes'), '0\n')
 }
 

@@ -41,6 +41,12 @@ describe('how control groups are arranged', () => {
       freezerMount: null,
     })
   })
+  test('v2 in a container: the mount is no root and is asked itself; without a memory.swap.max anywhere swap cannot be limited', () => {
+    put('sys/fs/cgroup/cgroup.controllers', 'memory\n')
+    expect(layoutOf(V2)).toMatchObject({ memoryController: true, swapAccounting: false })
+    put('sys/fs/cgroup/memory.swap.max', 'max\n')
+    expect(layoutOf(V2)).toMatchObject({ memoryController: true, swapAccounting: true })
+  })
   test('a unified hierarchy without the memory controller cannot limit memory', () => {
     put('sys/fs/cgroup/cgroup.controllers', 'cpu pids\n')
     expect(layoutOf(V2)).toMatchObject({ mode: 'v2', memoryController: false, swapAccounting: false })
