@@ -128,6 +128,39 @@ cgroup_file (int directory, const char *name, int flags)
   return openat (directory, name, flags | O_CLOEXEC | O_NOFOLLOW);
 }
 
+struct process_search {
+  pid_t pid;
+  bool found;
+};
+
+static int
+is_process (pid_t pid, void *data)
+{
+  struct process_search *search = data;
+
+  return search->found = pid == search->pid;
+}
+
+/* The registry names no v1 hugetlb cgroup. Engines give all controllers the same place, so it is looked for beside the one of
+   memory, and believed only if the container's init is in it. */
+static void
+open_huge_v1 (struct entry *e, const struct spark_container *c, const struct entry_place *place)
+{
+  char path[sizeof c->cgroup_memory + 8];
+  struct spark_error unsaid;
+  struct process_search init = { c->pid, false };
+  size_t root_length = strlen (place->cgroup_root);
+
+  if (strncmp (c->cgroup_memory, place->cgroup_root, root_length) != 0
+      || strncmp (c->cgroup_memory + root_length, "/memory/", 8) != 0
+      || snprintf (path, sizeof path, "%s/hugetlb/%s", place->cgroup_root, c->cgroup_memory + root_length + 8)
+           >= (int) sizeof path)
+    return;
+  cleanup_close int huge = cgroup_open (path, false, c, place, &unsaid);
+  if (huge >= 0 && c->pid > 0 && proc_file_each_pid (huge, is_process, &init) >= 0 && init.found)
+    e->huge_count = huge_pages_open (huge, e->huge_fds);
+}
+
 static void
 open_cgroups (struct entry *e, const struct spark_container *c, const struct entry_place *place, struct spark_error *note)
 {
@@ -144,6 +177,7 @@ open_cgroups (struct entry *e, const struct spark_container *c, const struct ent
         e->kill_by = KILL_BY_CGROUP_KILL;
       e->stat_fd = cgroup_file (v2, "memory.stat", O_RDONLY);
       e->stat_is_v2 = e->stat_fd >= 0;
+      e->huge_count = huge_pages_open (v2, e->huge_fds);
     }
   if (e->kill_by == KILL_BY_NOTHING && freezer >= 0)
     {
@@ -156,6 +190,8 @@ open_cgroups (struct entry *e, const struct spark_container *c, const struct ent
     }
   if (e->stat_fd < 0 && memory >= 0)
     e->stat_fd = cgroup_file (memory, "memory.stat", O_RDONLY);
+  if (e->huge_count == 0 && memory >= 0)
+    open_huge_v1 (e, c, place);
   int listing = v2 >= 0 ? v2 : memory >= 0 ? memory : freezer;
   if (listing >= 0)
     e->usage_dir_fd = fcntl (listing, F_DUPFD_CLOEXEC, 3);
@@ -241,6 +277,8 @@ entry_close (struct entry *e)
   for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
     if (fds[i] >= 0)
       close (fds[i]);
+  for (unsigned i = 0; i < e->huge_count; i++)
+    close (e->huge_fds[i]);
   e->used = false;
 }
 

@@ -3,6 +3,7 @@
 #define SPARK_GUARD_ENTRY_H
 
 #include "common/registry.h"
+#include "guard/huge_pages.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -23,10 +24,22 @@ struct entry_place {
   bool allow_process_groups;
 };
 
+/* How far a walk over its processes has come: one that has no time goes on from here. */
+struct usage_part {
+  unsigned processes; /* counted already */
+  uint64_t huge_kib, anon_kib, shared_kib;
+};
+
+struct device_search {
+  unsigned processes; /* looked through already */
+  off_t offset;       /* in the next one's list of open files */
+};
+
 struct entry {
   bool used;
   bool dying;         /* killed just now: its death is being waited for */
   bool spent;         /* killed, and would not die: no second try */
+  bool uses_gpu;      /* had a GPU's device open, a ledger in use, or huge pages (a stand-in for driver memory), now or before */
   bool reserve_armed; /* its reserve counts only once the host has had that much available */
   char id[SPARK_ID_MAX + 1];
   char name[SPARK_ID_MAX + 1];
@@ -43,11 +56,15 @@ struct entry {
   int procs_dir_fd;    /* cgroup that it is killed by, for its cgroup.procs */
   int freezer_fd;      /* v1 freezer.state */
   int stat_fd;         /* memory.stat, v1 or v2 */
-  int usage_dir_fd;    /* cgroup to find its huge pages by, for the same */
+  int usage_dir_fd;    /* cgroup to find its processes by, for the same */
   int ledger_fd;
   bool stat_is_v2;
+  unsigned huge_count; /* files of the hugetlb controller: 0 = its processes must be asked */
+  int huge_fds[HUGE_SIZES];
+  struct usage_part part;
+  struct device_search device_search;
   /* last known use */
-  uint64_t cgroup_bytes, driver_bytes, ledger_bytes, calm_use_bytes;
+  uint64_t cgroup_bytes, driver_bytes, ledger_bytes, huge_bytes, calm_use_bytes;
 };
 
 /* Opens everything. Returns 0, also where something is missing (`note` then says so in one sentence, else it is empty), or

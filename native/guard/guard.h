@@ -26,6 +26,7 @@ struct guard {
   struct helper shrinker;
   struct calm calm;
   struct realtime realtime;
+  unsigned usage_turn, device_turn; /* whose processes are looked at next */
   enum kill_by kill_by;
   int run_fd, lock_fd, log_fd, meminfo_fd, state_fd, signal_fd, drop_caches_fd;
   uint64_t started_ns;
@@ -67,6 +68,8 @@ void guard_strike (struct guard *guard, const struct judgement *judgement, uint6
 void guard_follow (struct guard *guard, uint64_t now_ns);
 /* strike.c: takes stock while memory is plentiful. */
 void guard_take_stock (struct guard *guard, uint64_t now_ns);
+/* strike.c: the host's huge pages in use, in bytes. */
+uint64_t guard_huge_bytes (const struct guard *guard);
 
 /* state.c */
 int guard_state_write (struct guard *guard, struct spark_error *error);

@@ -28,7 +28,8 @@ guilt_text (enum guilt guilt)
     case GUILT_GROWTH:
       return "; all containers are within their budgets, but they took the memory";
     case GUILT_HIDDEN:
-      return "; the memory went to the GPU driver past every ledger, so it was the first of the containers to go";
+      return "; no book of the kernel or of a container shows where the memory went: of the containers that use the GPU it was "
+             "the first in line";
     case GUILT_OVER_BUDGET:
     case GUILT_NOBODY:
     case GUILT_FOREIGN:

@@ -5,7 +5,9 @@
 #include "common/private_file.h"
 #include "common/size.h"
 #include "guard/clock.h"
+#include "guard/devices.h"
 #include "guard/selftest.h"
+#include "guard/usage.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -123,7 +125,7 @@ raise_file_limit (void)
 {
   struct rlimit files;
 
-  /* Eight files for each container. */
+  /* Eight files for each container, and four books of huge pages. */
   if (getrlimit (RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < 4096)
     {
       files.rlim_cur = files.rlim_max < 4096 ? files.rlim_max : 4096;
@@ -193,6 +195,9 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
   if (table_open (&g->table, g->run_fd, &place, &listener, error) != 0)
     return -1;
 
+  /* Those that ran before this guard are looked at as a whole now; those that come later, in passing. */
+  devices_find (g->table.entries, g->table.count, &g->device_turn, options->proc_dir, 0);
+  usage_refresh (g->table.entries, g->table.count, &g->usage_turn, options->proc_dir, guard_huge_bytes (g), 0);
   g->realtime = realtime_enter (options->proc_dir, say);
   /* Until memory has once been seen plentiful, all of its use counts as a loss. */
   g->calm.available_bytes = g->memory.total_bytes;

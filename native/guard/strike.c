@@ -4,6 +4,7 @@
 #include "common/cleanup.h"
 #include "common/size.h"
 #include "guard/clock.h"
+#include "guard/devices.h"
 #include "guard/kill.h"
 #include "guard/usage.h"
 #include <errno.h>
@@ -13,6 +14,8 @@
 
 /* The choice may take this long; whoever could not be read in it is judged by its last known use. */
 #define CHOICE_NS (3 * NS_PER_MS)
+/* Stock-taking may take this long; the rest is counted at the next housekeeping. */
+#define STOCKTAKING_NS (2 * NS_PER_MS)
 /* After a verdict without a victim, and between two blows at one that does not die. */
 #define JUDGE_AGAIN_NS (100 * NS_PER_MS)
 #define BLOW_AGAIN_NS (5 * NS_PER_MS)
@@ -21,10 +24,12 @@
 
 enum { SIZE_TEXT = 24 };
 
-static bool
-huge_pages_in_use (const struct guard *g)
+uint64_t
+guard_huge_bytes (const struct guard *g)
 {
-  return g->memory.huge_total > g->memory.huge_free;
+  const struct spark_meminfo *m = &g->memory;
+
+  return m->huge_total > m->huge_free ? (m->huge_total - m->huge_free) * m->huge_page_bytes : 0;
 }
 
 static uint64_t
@@ -47,11 +52,13 @@ above (uint64_t a, uint64_t b)
 void
 guard_take_stock (struct guard *g, uint64_t now_ns)
 {
-  usage_refresh (g->table.entries, g->table.count, g->options.proc_dir, huge_pages_in_use (g), 0);
+  bool whole = usage_refresh (g->table.entries, g->table.count, &g->usage_turn, g->options.proc_dir, guard_huge_bytes (g),
+                              now_ns + STOCKTAKING_NS);
   for (unsigned i = 0; i < g->table.count; i++)
     g->table.entries[i].calm_use_bytes = entry_use_bytes (&g->table.entries[i]);
   g->calm = (struct calm){ g->memory.available_bytes, usage_hidden_bytes (g->meminfo_fd), ledger_sum (g) };
-  g->calm_ns = g->refreshed_ns = now_ns;
+  g->refreshed_ns = now_ns;
+  g->calm_ns = whole ? now_ns : 0; /* what is left is read at the next housekeeping */
 }
 
 /* --- whom ---------------------------------------------------------------------------------------------------------- */
@@ -62,7 +69,7 @@ choose (struct guard *g, enum guilt *guilt, uint64_t now_ns)
   static struct candidate candidates[TABLE_MAX];
   struct loss loss;
 
-  usage_refresh (g->table.entries, g->table.count, g->options.proc_dir, huge_pages_in_use (g), now_ns + CHOICE_NS);
+  usage_refresh (g->table.entries, g->table.count, &g->usage_turn, g->options.proc_dir, guard_huge_bytes (g), now_ns + CHOICE_NS);
   for (unsigned i = 0; i < g->table.count; i++)
     {
       const struct entry *e = &g->table.entries[i];
@@ -71,7 +78,8 @@ choose (struct guard *g, enum guilt *guilt, uint64_t now_ns)
                                           .budget_bytes = e->budget_bytes,
                                           .use_bytes = entry_use_bytes (e),
                                           .calm_use_bytes = e->calm_use_bytes,
-                                          .created_ns = e->created_ns };
+                                          .created_ns = e->created_ns,
+                                          .uses_gpu = e->uses_gpu };
     }
   loss.fall_bytes = above (g->calm.available_bytes, g->memory.available_bytes);
   loss.hidden_bytes = above (above (usage_hidden_bytes (g->meminfo_fd), g->calm.hidden_bytes),
@@ -91,8 +99,10 @@ tell_foreign (struct guard *g, enum guilt guilt)
   snprintf (sentence, sizeof sentence, "%s of memory is available and the reserve is %s, but %s: nothing is killed",
             spark_size_format (g->memory.available_bytes, available, sizeof available),
             spark_size_format (g->reserve_bytes, reserve, sizeof reserve),
-            guilt == GUILT_NOBODY ? "no container that could be killed is registered"
-                                  : "it went to processes outside the registered containers, which are all within their budgets");
+            guilt == GUILT_NOBODY   ? "no container that could be killed is registered"
+            : guilt == GUILT_HIDDEN ? "no book of the kernel or of a container shows where it went, and no registered container "
+                                      "uses the GPU"
+                                    : "it went to processes outside the registered containers, which are all within their budgets");
   report_sentence (&g->scribe, "warning", NULL, sentence);
 }
 
@@ -146,7 +156,7 @@ guard_strike (struct guard *g, const struct judgement *judgement, uint64_t now_n
   if (now_ns < (forecast ? g->forecast_after_ns : g->judge_after_ns))
     return;
   struct entry *victim = choose (g, &guilt, now_ns);
-  if (!verdict_holds (judgement->verdict, guilt))
+  if (!verdict_holds (judgement->verdict, guilt) || (forecast && victim == NULL))
     {
       g->forecast_after_ns = now_ns + FORECAST_AGAIN_NS;
       return;
@@ -155,6 +165,8 @@ guard_strike (struct guard *g, const struct judgement *judgement, uint64_t now_n
     {
       g->judge_after_ns = now_ns + JUDGE_AGAIN_NS;
       tell_foreign (g, guilt);
+      if (guilt == GUILT_HIDDEN) /* one that began to use the GPU just now is found for the next judgement */
+        devices_find (g->table.entries, g->table.count, &g->device_turn, g->options.proc_dir, clock_boot_ns () + CHOICE_NS);
       return;
     }
 

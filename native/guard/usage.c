@@ -3,11 +3,9 @@
 #include "common/cleanup.h"
 #include "common/ledger.h"
 #include "guard/clock.h"
+#include "guard/huge_pages.h"
 #include "guard/proc_file.h"
-#include <dirent.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdlib.h>
+#include "guard/processes.h"
 #include <string.h>
 
 static uint64_t
@@ -47,91 +45,121 @@ usage_hidden_bytes (int meminfo_fd)
   return total_kib > known_kib ? (total_kib - known_kib) * 1024 : 0;
 }
 
+/* --- books --------------------------------------------------------------------------------------------------------- */
+
+static bool
+must_ask_processes (const struct entry *e, uint64_t huge_in_use_bytes)
+{
+  return e->stat_fd < 0 || (huge_in_use_bytes > 0 && e->huge_count == 0);
+}
+
+static void
+settle (struct entry *e, uint64_t huge_in_use_bytes)
+{
+  /* Pages that several processes share are in the sum once for each of them. No container holds more than the host: that is all
+     that can be said without the hugetlb controller, so a container with many processes on shared huge pages may still look as
+     large as that. */
+  if (e->huge_count == 0 && e->huge_bytes > huge_in_use_bytes)
+    e->huge_bytes = huge_in_use_bytes;
+  if (e->huge_bytes > 0)
+    e->uses_gpu = true;
+  e->driver_bytes = larger (e->ledger_bytes, e->huge_bytes);
+}
+
+static void
+read_books (struct entry *e, uint64_t huge_in_use_bytes)
+{
+  char text[8192];
+  struct spark_ledger_view ledger = { 0 };
+
+  if (e->ledger_fd >= 0 && spark_ledger_peek (e->ledger_fd, &ledger) == 0 && ledger.peak_bytes > 0)
+    e->uses_gpu = true;
+  e->ledger_bytes = ledger.used_bytes;
+  if (e->stat_fd >= 0 && proc_file_read (e->stat_fd, text, sizeof text, 0) > 0)
+    e->cgroup_bytes = usage_from_memory_stat (text, e->stat_is_v2);
+  if (e->huge_count > 0)
+    e->huge_bytes = huge_pages_read (e->huge_fds, e->huge_count);
+  settle (e, huge_in_use_bytes);
+}
+
 /* --- processes ----------------------------------------------------------------------------------------------------- */
 
-struct process_sum {
+struct process_walk {
+  struct usage_part *part;
   const char *proc_dir;
   uint64_t deadline_ns;
-  uint64_t huge_kib, private_kib; /* huge pages; anonymous and shared memory, for those without a memory cgroup */
+  unsigned index; /* of the process in the container's list */
+  bool cut;
 };
 
 static int
 process_add (pid_t pid, void *data)
 {
-  struct process_sum *sum = data;
+  struct process_walk *walk = data;
   char status[4096];
 
-  if (proc_file_of_pid (sum->proc_dir, pid, "status", status, sizeof status) > 0)
+  if (walk->index++ < walk->part->processes)
+    return 0;
+  walk->part->processes++;
+  if (proc_file_of_pid (walk->proc_dir, pid, "status", status, sizeof status) > 0)
     {
-      sum->huge_kib += proc_file_number (status, "HugetlbPages:");
-      sum->private_kib += proc_file_number (status, "RssAnon:") + proc_file_number (status, "RssShmem:");
+      walk->part->huge_kib += proc_file_number (status, "HugetlbPages:");
+      walk->part->anon_kib += proc_file_number (status, "RssAnon:");
+      walk->part->shared_kib = larger (walk->part->shared_kib, proc_file_number (status, "RssShmem:"));
     }
-  return sum->deadline_ns != 0 && clock_boot_ns () > sum->deadline_ns;
+  return walk->cut = walk->deadline_ns != 0 && clock_boot_ns () > walk->deadline_ns;
 }
 
-/* A process group has no list in the kernel: look at every process. For rehearsals only. */
-static void
-process_group_add (pid_t pgid, struct process_sum *sum)
+/* Returns false if it was cut short. */
+static bool
+ask_processes (struct entry *e, const char *proc_dir, uint64_t huge_in_use_bytes, uint64_t deadline_ns)
 {
-  _Alignas (struct dirent64) char entries[4096];
-  cleanup_close int fd = open (sum->proc_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  ssize_t length;
+  struct process_walk walk = { .part = &e->part, .proc_dir = proc_dir, .deadline_ns = deadline_ns };
 
-  while (fd >= 0 && (length = getdents64 (fd, entries, sizeof entries)) > 0)
-    for (ssize_t at = 0; at < length;)
-      {
-        const struct dirent64 *entry = (const struct dirent64 *) (entries + at);
-        char stat[1024];
-        at += entry->d_reclen;
-        long pid = strtol (entry->d_name, NULL, 10);
-        if (pid <= 0 || pid > INT_MAX || proc_file_of_pid (sum->proc_dir, (pid_t) pid, "stat", stat, sizeof stat) <= 0
-            || (pid_t) proc_stat_field (stat, 5) != pgid)
-          continue;
-        if (process_add ((pid_t) pid, sum) != 0)
-          return;
-      }
+  processes_each (e, proc_dir, process_add, &walk);
+  /* Shared memory is in RssShmem of each process that shares it: the largest is certain, their sum is not. */
+  uint64_t huge_bytes = e->part.huge_kib * 1024, private_bytes = (e->part.anon_kib + e->part.shared_kib) * 1024;
+  if (e->huge_count == 0)
+    e->huge_bytes = walk.cut ? larger (e->huge_bytes, huge_bytes) : huge_bytes;
+  if (e->stat_fd < 0)
+    e->cgroup_bytes = walk.cut ? larger (e->cgroup_bytes, private_bytes) : private_bytes;
+  settle (e, huge_in_use_bytes);
+  if (!walk.cut)
+    e->part = (struct usage_part){ 0 };
+  return !walk.cut;
 }
 
-static void
-entry_refresh (struct entry *e, const char *proc_dir, int huge_pages_in_use, uint64_t deadline_ns)
+bool
+usage_refresh (struct entry *entries, unsigned count, unsigned *turn, const char *proc_dir, uint64_t huge_in_use_bytes,
+               uint64_t deadline_ns)
 {
-  char text[8192];
-  struct process_sum sum = { .proc_dir = proc_dir, .deadline_ns = deadline_ns };
-  struct spark_ledger_view ledger = { 0 };
-
-  if (e->ledger_fd >= 0 && spark_ledger_peek (e->ledger_fd, &ledger) != 0)
-    ledger.used_bytes = 0;
-  if (e->usage_dir_fd >= 0)
-    {
-      if (huge_pages_in_use)
-        proc_file_each_pid (e->usage_dir_fd, process_add, &sum);
-    }
-  else if (e->pgid != 0)
-    process_group_add (e->pgid, &sum);
-  else if (e->pid > 0)
-    process_add (e->pid, &sum);
-
-  if (e->stat_fd >= 0 && proc_file_read (e->stat_fd, text, sizeof text, 0) > 0)
-    e->cgroup_bytes = usage_from_memory_stat (text, e->stat_is_v2);
-  else
-    e->cgroup_bytes = sum.private_kib * 1024;
-  e->ledger_bytes = ledger.used_bytes;
-  e->driver_bytes = larger (ledger.used_bytes, sum.huge_kib * 1024);
-}
-
-unsigned
-usage_refresh (struct entry *entries, unsigned count, const char *proc_dir, int huge_pages_in_use, uint64_t deadline_ns)
-{
-  unsigned done = 0;
+  unsigned waiting = 0, first = count > 0 ? *turn % count : 0;
+  bool whole = true, asked = false;
 
   for (unsigned i = 0; i < count; i++)
+    if (entries[i].used)
+      {
+        read_books (&entries[i], huge_in_use_bytes);
+        if (must_ask_processes (&entries[i], huge_in_use_bytes))
+          waiting++;
+        else
+          entries[i].part = (struct usage_part){ 0 };
+      }
+  for (unsigned step = 0; step < count && waiting > 0; step++)
     {
-      if (!entries[i].used)
+      unsigned i = (first + step) % count;
+      if (!entries[i].used || !must_ask_processes (&entries[i], huge_in_use_bytes))
         continue;
-      if (deadline_ns != 0 && clock_boot_ns () > deadline_ns)
-        break;
-      entry_refresh (&entries[i], proc_dir, huge_pages_in_use, deadline_ns);
-      done++;
+      uint64_t now_ns = clock_boot_ns (), left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+      if (deadline_ns != 0 && left_ns == 0 && asked)
+        {
+          *turn = i;
+          return false;
+        }
+      whole &= ask_processes (&entries[i], proc_dir, huge_in_use_bytes, deadline_ns == 0 ? 0 : now_ns + left_ns / waiting);
+      waiting--;
+      asked = true;
     }
-  return done;
+  *turn = first + 1;
+  return whole;
 }

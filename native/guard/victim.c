@@ -33,7 +33,7 @@ judged (const struct candidate *c, enum guilt guilt)
     case GUILT_GROWTH:
       return c->killable && c->use_bytes > 0;
     case GUILT_HIDDEN:
-      return c->killable;
+      return c->killable && c->uses_gpu;
     case GUILT_NOBODY:
     case GUILT_FOREIGN:
       break;

@@ -13,6 +13,7 @@ struct candidate {
   uint64_t use_bytes;      /* known use now */
   uint64_t calm_use_bytes; /* known use when memory was last plentiful; 0 for one that is newer */
   uint64_t created_ns;
+  bool uses_gpu; /* only such a one can have taken memory that no book shows */
 };
 
 /* What happened to the host's memory since it was last plentiful. */
@@ -26,7 +27,7 @@ enum guilt {
   GUILT_FOREIGN,     /* the memory went to processes outside every registered container */
   GUILT_OVER_BUDGET, /* the victim holds more than its budget */
   GUILT_GROWTH,      /* all are within budget, but the registered ones together took the memory */
-  GUILT_HIDDEN,      /* it went to the driver past every ledger, which only a container's program is expected to do */
+  GUILT_HIDDEN,      /* no book shows where it went: to a GPU's driver, so that only those that use a GPU are judged */
 };
 
 /* Returns the victim's index, or -1 where killing would be wrong; `*guilt` says why. Only those over their budget are judged

@@ -1,6 +1,7 @@
 #include "guard/guard.h"
 
 #include "guard/clock.h"
+#include "guard/devices.h"
 #include "guard/usage.h"
 #include <poll.h>
 #include <signal.h>
@@ -10,6 +11,8 @@
 /* Stock is taken this often while memory is plentiful, and use is refreshed this often while it is short. */
 #define STOCK_NS (5 * NS_PER_SECOND)
 #define REFRESH_NS (100 * NS_PER_MS)
+/* So long, at each housekeeping, is looked for containers that use a GPU. */
+#define DEVICES_NS (1 * NS_PER_MS)
 /* With less sleep than this ahead, nothing is done that could wait. */
 #define UNHURRIED_NS (5 * NS_PER_MS)
 /* While a container dies: often enough to see it, and to strike again at what forks. */
@@ -62,6 +65,7 @@ keep_house (struct guard *g, uint64_t now_ns)
     }
   table_sweep (&g->table);
   revive_helpers (g);
+  devices_find (g->table.entries, g->table.count, &g->device_turn, g->options.proc_dir, clock_boot_ns () + DEVICES_NS);
   if (!g->soft && now_ns - g->calm_ns >= STOCK_NS)
     guard_take_stock (g, now_ns);
 }
@@ -105,7 +109,7 @@ guard_step (struct guard *g)
         keep_house (g, now_ns);
       if (g->soft && now_ns - g->refreshed_ns >= REFRESH_NS)
         {
-          usage_refresh (g->table.entries, g->table.count, g->options.proc_dir, g->memory.huge_total > g->memory.huge_free,
+          usage_refresh (g->table.entries, g->table.count, &g->usage_turn, g->options.proc_dir, guard_huge_bytes (g),
                          now_ns + 2 * NS_PER_MS);
           g->refreshed_ns = now_ns;
         }

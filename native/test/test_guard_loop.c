@@ -24,6 +24,7 @@ static struct guard guard;
 static char directory[] = "/tmp/spark-guard-test.XXXXXX";
 static char run_dir[64], log_dir[64], meminfo_path[64];
 static int meminfo_fd, registry_fd;
+static uint64_t hidden_mib; /* in use, and on no line of our meminfo */
 static volatile bool counting; /* volatile: the compiler knows that malloc reads no variable of ours */
 static volatile unsigned long allocations;
 
@@ -46,8 +47,8 @@ static void
 set_available (uint64_t mib)
 {
   char text[256];
-  int length = snprintf (text, sizeof text, "MemTotal: %d kB\nMemFree: %d kB\nMemAvailable: %llu kB\nAnonPages: %lld kB\n", 8 << 20, 0,
-                         (unsigned long long) mib * 1024, (8LL << 20) - (long long) mib * 1024);
+  int length = snprintf (text, sizeof text, "MemTotal: %d kB\nMemFree: %d kB\nMemAvailable: %llu kB\nAnonPages: %lld kB\n", 8 << 20, (int) mib << 10,
+                         (unsigned long long) mib * 1024, (8LL << 20) - (long long) (mib + hidden_mib) * 1024);
   if (pwrite (meminfo_fd, text, (size_t) length, 0) != length || ftruncate (meminfo_fd, length) != 0)
     abort ();
 }
@@ -217,6 +218,34 @@ test_kill (void)
 }
 
 static void
+test_hidden (void)
+{
+  struct child innocent = child_start (20);
+  struct spark_container c = container_of ("innocent", &innocent, 4096 * MIB);
+
+  container_write (&c);
+  guard.calm_ns = guard.housekept_ns = 0;
+  steps (5);
+  hidden_mib = 3700;
+  set_available (300);
+  steps (150);
+  CHECK (guard.victim == NULL && lives (&innocent));
+  CHECK (events ("warning", "no registered container uses the GPU: nothing is killed") == 1);
+  test_done ("memory that no book shows costs nobody's life while no container uses the GPU; that is said once");
+
+  for (unsigned i = 0; i < guard.table.count; i++)
+    guard.table.entries[i].uses_gpu = true;
+  steps (150);
+  CHECK (!lives (&innocent) && events ("kill", "no book of the kernel or of a container shows") == 1);
+  test_done ("one that uses the GPU answers for it");
+  hidden_mib = 0;
+  set_available (4000);
+  steps (20);
+  CHECK (guard.victim == NULL);
+  close (innocent.stderr_fd);
+}
+
+static void
 file_write (const char *name, const char *content, size_t length)
 {
   cleanup_close int fd = openat (registry_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -343,6 +372,7 @@ main (void)
 
   test_at_rest ();
   test_kill ();
+  test_hidden ();
   test_garbage ();
   test_meminfo_fails ();
   test_scribe_dies ();

@@ -73,7 +73,7 @@ export function guardRig(): GuardRig {
       'MemFree: 0 kB',
       `MemAvailable: ${kib} kB`,
       `AnonPages: ${totalKib - kib} kB`,
-      'HugePages_Total: 1',
+      'HugePages_Total: 2048',
       'HugePages_Free: 0',
       'Hugepagesize: 2048 kB',
     ]
