@@ -49,7 +49,6 @@ function systemdService(paths: HostPaths, args: readonly string[]): GuardService
     path: UNIT_FILE,
     content: readTemplate('systemd/spark-guard.service', {
       LIB_DIR: paths.libDir,
-      RUN_DIR: paths.runDir,
       ETC_DIR: paths.etcDir,
       GUARD_ARGS: args.join(' '),
     }),

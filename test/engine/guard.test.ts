@@ -199,7 +199,8 @@ describe('the guard on a meminfo of our own', () => {
     expect(await rig.events('stop')).toHaveLength(1)
   })
 
-  it('is small, allocates nothing and hardly runs while nothing happens', async () => {
+  // Processor time, not time: but a busy machine's cold caches make the same work longer.
+  it('is small, allocates nothing and hardly runs while nothing happens', { retry: 2 }, async () => {
     const guard = await rig.start({ reserveBytes: RESERVE })
     rig.setAvailable(8000)
     const status = (key: string) =>
@@ -212,7 +213,7 @@ describe('the guard on a meminfo of our own', () => {
     console.log(`      RSS ${status('VmRSS')} KiB, ${percent.toFixed(3)} % of a core at rest`)
     expect(status('VmRSS')).toBeLessThan(2048)
     expect(status('VmData')).toBe(data)
-    expect(percent).toBeLessThan(1)
+    expect(percent).toBeLessThan(0.2)
   })
 
   it('answers bad options with one sentence', () => {

@@ -223,7 +223,6 @@ describe('templates', () => {
   it('the unit is one that systemd understands', (context) => {
     const values = {
       LIB_DIR: '/usr/lib/spark-run',
-      RUN_DIR: '/run/spark-run',
       ETC_DIR: '/etc/spark-run',
       GUARD_ARGS: '--run-dir /run/spark-run --log-dir /var/log/spark-run --reserve-bytes 1',
     }
@@ -249,6 +248,9 @@ describe('the service of the guard', () => {
     const [unit] = service.changes
     expect(service.kind).toBe('systemd')
     expect(unit?.path).toBe('/etc/systemd/system/spark-guard.service')
+    // Ready when it says so; its child processes are not to inherit a real-time policy.
+    expect(unit?.after.content.toString()).toMatch(/^Type=notify$/m)
+    expect(unit?.after.content.toString()).not.toMatch(/^CPUScheduling/m)
     expect(unit?.after.content.toString()).toContain(
       'ExecStart=/usr/lib/spark-run/spark-guard --run-dir /run/spark-run --log-dir /var/log/spark-run --reserve-bytes 1024\n',
     )
