@@ -12,7 +12,7 @@ import { readPolicy } from '../plan/policy.js'
 import type { CarriedLaunch, DockerLaunch } from './carrier.js'
 import { computeImageEnv, computeUserEnv } from './container-env.js'
 import { computeRequest, describeRequest, type EncodedRequest } from './request.js'
-import { followStarts, REQUEST_LABEL } from './sidecar-registration.js'
+import { followStarts, REQUEST_LABEL, releaseGrant } from './sidecar-registration.js'
 
 const NOT_FOLLOWED =
   'spark is not installed in this engine: the container has its budget, but the guard will not watch it after docker start; ' +
@@ -59,7 +59,7 @@ export async function carryByFlags(launch: DockerLaunch, paths: HostPaths = host
       grant,
       imageEnv: env.image,
       userEnv: env.user,
-      userSetsMemory: launch.scan.setsMemory,
+      userMemory: launch.scan.memory,
       cgroup: { memoryController: info.memoryLimit, swapAccounting: info.swapLimit },
     }),
   ]
@@ -76,12 +76,19 @@ export async function carryByFlags(launch: DockerLaunch, paths: HostPaths = host
   const request = computeRequest(launch, { memTotalBytes: info.memTotalBytes, ...plan.host })
   const grant = await admit(launch, sidecar, request, paths, { ...env.image, ...env.user })
   const registration = { launch, sidecar, grant, planFile: paths.planFile }
+  let flags: readonly string[]
+  try {
+    flags = toFlags(plan, grant)
+  } catch (error) {
+    await releaseGrant(registration)
+    throw error
+  }
   const creates = launch.verb.verb?.endsWith('create') === true
   if (creates) launch.say(NOT_FOLLOWED)
   const starts = creates ? undefined : followStarts(registration)
   return {
     beforeVerb: [],
-    afterVerb: toFlags(plan, grant),
+    afterVerb: flags,
     runArgs: launch.runArgs,
     facts: [],
     ...(starts === undefined ? {} : { onEnded: starts.finish }),

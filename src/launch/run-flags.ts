@@ -1,3 +1,5 @@
+import type { UserMemory } from '../plan/user-memory.js'
+
 /** Which flags of `run` and `create` take a value, as the engine's own help tells it. */
 export interface RunFlagTable {
   /** Long name → takes the next argument as its value. */
@@ -17,8 +19,7 @@ export interface RunScan {
   /** Indices of all arguments that `--runtime` and its value take up. */
   readonly runtimeAt: readonly number[]
   readonly name: string | undefined
-  /** `--memory` or `--memory-swap` was given. */
-  readonly setsMemory: boolean
+  readonly memory: UserMemory
   readonly platform: string | undefined
   /** `-e` values as given: `NAME=value`, or `NAME` to take it from the caller's environment. */
   readonly env: readonly string[]
@@ -39,7 +40,7 @@ export const NOTHING_SCANNED: RunScan = {
   runtime: undefined,
   runtimeAt: [],
   name: undefined,
-  setsMemory: false,
+  memory: {},
   platform: undefined,
   env: [],
   envFiles: [],
@@ -113,7 +114,7 @@ export function scanRunArgs(args: readonly string[], table: RunFlagTable): RunSc
     runtime: last('runtime'),
     runtimeAt,
     name: last('name'),
-    setsMemory: last('memory') !== undefined || last('memory-swap') !== undefined,
+    memory: { memory: last('memory'), memorySwap: last('memory-swap') },
     platform: last('platform'),
     env: all('env'),
     envFiles: all('env-file'),

@@ -52,9 +52,14 @@ export function followStarts(registration: Registration): FollowedStarts {
       await work
       // The guard itself forgets a dead container. Its ledger goes only with the container, which docker start needs it for.
       const isGone = containerId === undefined || (await inspectPid(launch, containerId)) === undefined
-      if (isGone) await callHook(registration, 'poststop', registration.grant.id, { pid: 0, name: '' })
+      if (isGone) await releaseGrant(registration)
     },
   }
+}
+
+/** Gives back what admission granted to a container that is not, or will not be: its budget and its ledger. */
+export async function releaseGrant(registration: Registration): Promise<void> {
+  await callHook(registration, 'poststop', registration.grant.id, { pid: 0, name: '' })
 }
 
 async function register(registration: Registration, id: string): Promise<void> {

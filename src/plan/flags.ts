@@ -1,6 +1,7 @@
 import type { CgroupLayout } from '../host/cgroup.js'
 import { expandPlaceholders, type PlaceholderValues, placeholderValues } from './placeholders.js'
 import type { EnvGroup, Plan, PlanMount } from './plan.js'
+import { refuseOverBudget, type UserMemory } from './user-memory.js'
 
 /** Engines whose `run` and `create` take these flags. */
 type FlagsEngine = 'docker' | 'podman'
@@ -24,8 +25,8 @@ export interface FlagsInput {
   readonly imageEnv: Readonly<Record<string, string>>
   /** What the person gave with `-e` and `--env-file`. */
   readonly userEnv: Readonly<Record<string, string>>
-  /** The person gave `-m`/`--memory` or `--memory-swap`: theirs stands alone. */
-  readonly userSetsMemory: boolean
+  /** A limit of the person's own stands alone where it keeps to the budget. */
+  readonly userMemory?: UserMemory
   /** Where the person mounts something of their own; nothing of ours goes there. */
   readonly userMountTargets?: readonly string[]
   readonly cgroup: Pick<CgroupLayout, 'memoryController' | 'swapAccounting'>
@@ -38,6 +39,8 @@ const PRELOAD_FILE = 'ld.so.preload'
  * The plan as flags to put right after `docker run` or `podman run`, before the person's own: single-valued flags of
  * theirs then win over these. For machines without the installed runtime: no hooks, and an image's own
  * /etc/ld.so.preload is covered by ours. Pure.
+ *
+ * @throws ExpectedError `MEMORY_OVER_BUDGET` where the person's own limit is larger than the budget.
  */
 export function planToFlags(input: FlagsInput): string[] {
   const { plan, grant } = input
@@ -51,11 +54,14 @@ export function planToFlags(input: FlagsInput): string[] {
   ]
 }
 
-function memoryFlags({ plan, grant, userSetsMemory, cgroup }: FlagsInput): string[] {
-  if (!plan.cgroup.limitMemory || userSetsMemory || !cgroup.memoryController) return []
+function memoryFlags({ plan, grant, userMemory = {}, cgroup }: FlagsInput): string[] {
+  if (!plan.cgroup.limitMemory || !cgroup.memoryController) return []
+  refuseOverBudget(userMemory, grant.budgetBytes)
+  if (userMemory.memory !== undefined) return []
   const limit = `${grant.budgetBytes}b`
   // Memory and swap together may be no more than memory alone: swap is off. Without swap accounting engines refuse the flag.
-  return ['--memory', limit, ...(cgroup.swapAccounting ? ['--memory-swap', limit] : [])]
+  const setsSwap = cgroup.swapAccounting && userMemory.memorySwap === undefined
+  return ['--memory', limit, ...(setsSwap ? ['--memory-swap', limit] : [])]
 }
 
 /** A name set to the empty string counts as set; a group with a name the person chose otherwise is left alone. */

@@ -262,6 +262,20 @@ describe.skipIf(missing.length > 0)(`spark-run docker with nothing installed: fl
 
   carriedTests(() => host)
 
+  test("the person's own limit may be smaller than the budget and not larger; a refusal holds nothing", () => {
+    const limit = ['docker', 'run', '--rm', '--network=none', '-m']
+    const script = ['--entrypoint', 'sh', host.greedy, '-c', ':']
+    const { sparkRun, paths } = host
+    const heldBefore = readdirSync(paths.ledgerDir)
+    expect(sparkRun(['--budget', '64m', ...limit, '4g', ...script])).toMatchObject({
+      status: 125,
+      stderr: 'spark-run: -m 4g is more than the budget of 64.0 MiB: lower it or leave it out\n',
+    })
+    expect(readdirSync(paths.ledgerDir)).toEqual(heldBefore)
+    expect(readdirSync(path.join(paths.runDir, 'admitted'))).toEqual([])
+    expect(sparkRun(['--budget', '64m', ...limit, '32m', ...script])).toMatchObject({ status: 0, stderr: '' })
+  })
+
   test('a guard that was stopped is started again', () => {
     host.docker('stop', SIDECAR_NAME)
     expect(host.sparkRun(run(host, 'again', 'sh', '-c', ':'))).toMatchObject({

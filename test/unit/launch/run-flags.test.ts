@@ -75,7 +75,7 @@ test('flags are read in every spelling up to the image', () => {
     runtime: 'runc',
     runtimeAt: [6, 7, 8],
     name: 'llm',
-    setsMemory: true,
+    memory: { memory: '8g', memorySwap: undefined },
     platform: undefined,
     env: ['A=b c', 'B', 'C=1'],
     envFiles: ['x.env'],
