@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { type ParseError, parse, printParseErrorCode } from 'jsonc-parser'
+import { type ParseError, parse } from 'jsonc-parser'
 import * as v from 'valibot'
 import { ExpectedError } from '../errors.js'
+import { jsonProblem } from '../json-problem.js'
 import { pathOf, shownValue } from './schema-problem.js'
 import { parseSize } from './size.js'
 
@@ -148,7 +149,7 @@ export function readPolicy(file: string): Policy {
   if (first !== undefined) {
     const before = text.slice(0, first.offset).split('\n')
     const place = `line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`
-    throw invalid(file, `broken JSON at ${place} (${printParseErrorCode(first.error)})`)
+    throw invalid(file, `broken JSON at ${place}: ${jsonProblem(first.error)}`)
   }
   return parsePolicy(value, file)
 }

@@ -7,10 +7,10 @@ import {
   type Node,
   type ParseError,
   parseTree,
-  printParseErrorCode,
   stripComments,
 } from 'jsonc-parser'
 import { ExpectedError } from '../../errors.js'
+import { jsonProblem } from '../../json-problem.js'
 
 /** A runtime as Docker's configuration file describes it. */
 export interface RuntimeEntry {
@@ -139,9 +139,18 @@ export function removeRuntime(
   return markOf(text) + edited
 }
 
-/** True for a file that editors take and dockerd does not. */
-export function hasComments(text: string): boolean {
-  return stripComments(text) !== text
+/**
+ * Refuses a file that editors take and dockerd does not: the next start or reload of Docker would fail on it.
+ *
+ * @throws ExpectedError `DAEMON_JSON_BROKEN` with the place of the first comment.
+ */
+export function refuseComments(text: string, file: string): void {
+  // Blanks in their place: everything else stays where it was.
+  const blanked = stripComments(text, ' ')
+  if (blanked === text) return
+  let offset = 0
+  while (text[offset] === blanked[offset]) offset += 1
+  throw broken(file, text, offset, 'dockerd takes no comments, so it would not start with this file')
 }
 
 /** Docker takes a file with a byte order mark, JSON parsers do not. */
@@ -227,7 +236,7 @@ function parseObject(text: string, file: string): Node | undefined {
   const errors: ParseError[] = []
   const root = parseTree(text, errors, { disallowComments: false, allowTrailingComma: false })
   const first = errors[0]
-  if (first !== undefined) throw broken(file, text, first.offset, printParseErrorCode(first.error))
+  if (first !== undefined) throw broken(file, text, first.offset, jsonProblem(first.error))
   if (root?.type !== 'object') throw broken(file, text, root?.offset ?? 0, 'it should hold one JSON object')
   for (const node of [root, findNodeAtLocation(root, ['runtimes'])]) refuseRepeatedKey(node, file, text)
   return root

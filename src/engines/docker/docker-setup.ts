@@ -18,9 +18,9 @@ import {
   addRuntime,
   computeForgettingText,
   type DaemonJson,
-  hasComments,
   parseDaemonJson,
   RUNTIME_NAME,
+  refuseComments,
 } from './daemon-json.js'
 import { type DaemonProcess, findDaemonProcess, signalReload } from './daemon-process.js'
 import { chooseDaemonJson, refuseFlagConflicts, refuseUnsupported, socketPathOf } from './docker-place.js'
@@ -65,12 +65,12 @@ export async function openDocker(options: DockerOptions): Promise<DockerSetup> {
   const daemonJson = chooseDaemonJson(options.daemonJson, daemon, paths.prefix)
   const text = existsSync(daemonJson) ? readFileSync(daemonJson, 'utf8') : ''
   const present = options.purpose === 'install' ? parseDaemonJson(text, daemonJson) : undefined
+  if (options.purpose === 'install') refuseComments(text, daemonJson)
   const ownRuntime = present && findOwnRuntime(present, info, daemon)
   const notes: string[] = []
   if (socket !== undefined && info === undefined) {
     notes.push(`No Docker daemon answers at ${socket}: it will know the runtime when it starts.`)
   }
-  if (hasComments(text)) notes.push(`${daemonJson} has comments, which dockerd does not take.`)
   const runtimePath = path.join(paths.libDir, 'spark-runtime')
 
   const told = async (isDone: (info: DaemonInfo) => boolean): Promise<'done' | 'unchanged' | 'nobody'> => {

@@ -1,8 +1,9 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, test } from 'vitest'
 import {
   addRuntime,
   computeForgettingText,
   parseDaemonJson,
+  refuseComments,
   removeRuntime,
 } from '../../../src/engines/docker/daemon-json.js'
 import { thrown } from '../../support/thrown.js'
@@ -13,8 +14,12 @@ const entry = { path: '/usr/lib/spark-run/spark-runtime', runtimeArgs: [] }
 describe('a broken file is refused with its place', () => {
   const cases: [string, string, RegExp][] = [
     ['a missing brace', '{\n  "debug": true\n', /line 3, column 1/],
-    ['a trailing comma', '{\n  "debug": true,\n}\n', /line 3, column 1/],
-    ['a word without quotes', '{\n  debug: true\n}', /line 2, column 3/],
+    [
+      'a trailing comma',
+      '{\n  "debug": true,\n}\n',
+      /line 3, column 1: a name in double quotes was expected here; there may be a comma/,
+    ],
+    ['a word without quotes', '{\n  debug: true\n}', /line 2, column 3: .*double quotes/],
     ['a list', '[1]', /it should hold one JSON object/],
     ['two objects', '{}\n{}', /line 2, column 1/],
     ['"runtimes" as a list', '{ "runtimes": [] }', /"runtimes" should be an object/],
@@ -32,6 +37,16 @@ describe('a broken file is refused with its place', () => {
       expect(error.message).toContain(file)
     })
   }
+})
+
+test.each([
+  ['a line', '{\n  // old\n  "debug": true }', 'line 2, column 3'],
+  ['a block', '{ "😀": /* old */ true }', 'line 1, column 9'],
+])('%s of comment is what dockerd does not take', (_, text, place) => {
+  const error = thrown(() => refuseComments(text, file))
+  expect(error.code).toBe('DAEMON_JSON_BROKEN')
+  expect(error.message).toContain(`${place}: dockerd takes no comments`)
+  expect(() => refuseComments('{ "registry-mirrors": ["https://a//b"] }', file)).not.toThrow()
 })
 
 describe('a runtime named spark that is not ours', () => {

@@ -112,7 +112,9 @@ describe('policy files', () => {
   })
   test('broken JSON is refused with line and column', () => {
     const broken = file('broken.json', '{\n  "reserve" "8g"\n}\n')
-    expect(thrown(() => readPolicy(broken)).message).toBe(`${broken}: broken JSON at line 2, column 13 (ColonExpected)`)
+    expect(thrown(() => readPolicy(broken)).message).toBe(
+      `${broken}: broken JSON at line 2, column 13: a colon was expected here`,
+    )
   })
   test('a directory in its place is refused with its name', () => {
     expect(thrown(() => readPolicy(dir))).toMatchObject({ code: 'POLICY_UNREADABLE' })
