@@ -2,6 +2,7 @@ import { BaseCommand } from '../cli/base-command.js'
 import { hostSizesInForce } from '../cli/compile-for-host.js'
 import { hostPaths } from '../host/paths.js'
 import { readStatus, type Status } from '../host/status.js'
+import { nameContainers } from '../launch/container-names.js'
 import { statusView } from '../views/status-view.js'
 
 export default class StatusCommand extends BaseCommand {
@@ -17,7 +18,7 @@ export default class StatusCommand extends BaseCommand {
   async run(): Promise<Status> {
     await this.parse(StatusCommand)
     const paths = hostPaths()
-    const status = await readStatus({ paths, ...hostSizesInForce(paths, this.config.version) })
+    const status = await nameContainers(await readStatus({ paths, ...hostSizesInForce(paths, this.config.version) }))
     this.print(statusView(status))
     return status
   }

@@ -1,3 +1,4 @@
+import { editDistance } from '../edit-distance.js'
 import { EXIT_USAGE, ExpectedError } from '../errors.js'
 import { ENGINE_NAMES, type EngineName } from './engine.js'
 
@@ -18,18 +19,4 @@ export function parseEngineName(text: string): EngineName {
       ...(meant === undefined ? {} : { hint: `Did you mean ${meant}?` }),
     },
   )
-}
-
-/** Levenshtein's distance: how many letters to change, add or drop. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j += 1) {
-      const changed = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(changed, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
 }

@@ -1,3 +1,4 @@
+import { editDistance } from '../edit-distance.js'
 import { eventsAbout, type GuardEvent } from '../guard/events.js'
 import type { RegistryEntry } from '../guard/registry.js'
 import { findTombstone, type Tombstone } from '../guard/tombstones.js'
@@ -52,9 +53,11 @@ export type Verdict =
 /** Concludes what happened to the container that a person names by id, prefix, name or request. Pure. */
 export function computeVerdict(who: string, evidence: Evidence): Verdict {
   const { inspected: container } = evidence
-  const names = [who, ...(container === undefined ? [] : [container.id])]
+  const names = [...new Set([who, ...(container === undefined ? [] : [container.id])])]
   const tombstone = findFor(names, (name) => findTombstone(evidence.tombstones, name))
-  const events = eventsAbout(evidence.events, who)
+  // By its full id, too: a container that the runtime refused has no other name in the log.
+  const about = new Set(names.flatMap((name) => eventsAbout(evidence.events, name)))
+  const events = evidence.events.filter((event) => about.has(event))
   const refusal = events.findLast((event) => event.type === 'refused')
   const entry = evidence.registry.find((live) => names.includes(live.id) || live.name === who || live.request === who)
 
@@ -109,18 +112,4 @@ function computeNear(who: string, evidence: Evidence): string[] {
     .sort((a, b) => a.distance - b.distance || a.name.localeCompare(b.name))
     .slice(0, NEAR_LIMIT)
     .map((near) => near.name)
-}
-
-/** Levenshtein's: insertions, deletions and replacements between two texts. */
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, column) => column)
-  for (let row = 1; row <= a.length; row++) {
-    const current = [row]
-    for (let column = 1; column <= b.length; column++) {
-      const replaced = (previous[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1)
-      current.push(Math.min(replaced, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1))
-    }
-    previous = current
-  }
-  return previous[b.length] ?? 0
 }

@@ -72,7 +72,7 @@ export function explainVerdict(who: string, verdict: Verdict): Explanation {
         sentence:
           verdict.container.error === ''
             ? `${nameOf(who, verdict.container.name)} was created and never started.`
-            : `${nameOf(who, verdict.container.name)} could not be started: ${endSentence(verdict.container.error)}`,
+            : `${nameOf(who, verdict.container.name)} could not be started: ${endSentence(unwrapEngineError(verdict.container.error))}`,
         advice: [],
       }
     case 'running': {
@@ -219,6 +219,15 @@ function limitOf({ memoryLimitBytes }: InspectedContainer): string {
 
 function nameOf(who: string, name: string | null | undefined): string {
   return name === undefined || name === null || name === '' ? who : name
+}
+
+/** Docker's and containerd's words around what a runtime said: `failed to create shim task: OCI runtime create failed: …: unknown`. */
+function unwrapEngineError(error: string): string {
+  const [, words] =
+    /^(?:failed to create (?:shim )?task(?: for container)?: )?OCI runtime \w+ failed: (?:spark-run(?:time)?: )?(.*?)(?:: unknown)?$/s.exec(
+      error.trim(),
+    ) ?? []
+  return words || error
 }
 
 function endSentence(text: string): string {

@@ -115,6 +115,12 @@ describe('what happened is told apart', () => {
     })
   })
 
+  test('a refusal that knows no name is found by the id of the container that the engine kept', () => {
+    const inspected = { ...container, id: 'e'.repeat(64), startedAt: '', exitCode: 128, error: 'refused' }
+    const nameless = { ...refusal, id: inspected.id, name: '', request: '' }
+    expect(computeVerdict('llm', evidence({ events: [nameless], inspected }))).toMatchObject({ kind: 'refused' })
+  })
+
   test('the kernel, a plain SIGKILL, an end of its own, and one that never started', () => {
     const kindOf = (inspected: InspectedContainer) => computeVerdict('llm', evidence({ inspected })).kind
     expect(kindOf({ ...container, oomKilled: true })).toBe('kernel-oom')
@@ -183,6 +189,22 @@ describe('what people read', () => {
       'llm ended by itself with exit code 3; spark-run had no part in it.',
     ],
     ['running', { registry: [entry] }, 'llm runs inside a budget of 8.0 GiB.'],
+    [
+      'not-started',
+      {
+        inspected: {
+          ...container,
+          startedAt: '',
+          error: 'failed to create shim task: OCI runtime create failed: spark-run: no guard runs here: unknown',
+        },
+      },
+      'llm could not be started: no guard runs here.',
+    ],
+    [
+      'not-started',
+      { inspected: { ...container, startedAt: '', error: 'driver failed: unknown' } },
+      'llm could not be started: driver failed: unknown.',
+    ],
     [
       'running',
       { inspected: { ...container, running: true } },
