@@ -22,12 +22,13 @@ utc_now (char *buffer, size_t size)
   return buffer;
 }
 
+/* `more_flags` is for open(2): ours are never symbolic links, what an engine names may be one (/dev/stderr). */
 static void
-append_line (const char *file, const char *text)
+append_line (const char *file, int more_flags, const char *text)
 {
   cleanup_free char *line = NULL;
   int length = asprintf (&line, "%s\n", text);
-  cleanup_close int fd = open (file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+  cleanup_close int fd = open (file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | more_flags, 0644);
   if (length > 0 && fd >= 0 && write (fd, line, (size_t) length) < 0)
     return; /* nobody is left to tell */
 }
@@ -47,7 +48,7 @@ spark_report_to_engine (const char *log_file, bool json, const char *sentence)
   else
     length = asprintf (&text, "time=\"%s\" level=error msg=%s", time, spark_json_text (message, NULL));
   if (length > 0)
-    append_line (log_file, text);
+    append_line (log_file, 0, text);
 }
 
 static void
@@ -72,5 +73,5 @@ spark_report_event (const char *log_dir, const char *type, const struct spark_su
   add_text (event, "name", subject->name);
   add_text (event, "request", subject->request);
   add_text (event, "sentence", sentence);
-  append_line (file, spark_json_text (event, NULL));
+  append_line (file, O_NOFOLLOW, spark_json_text (event, NULL));
 }
