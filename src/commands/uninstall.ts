@@ -31,6 +31,9 @@ export default class UninstallCommand extends BaseCommand {
       summary: 'Where containers need the runtime: leave it as a pass-through that applies nothing, and end the guard.',
     }),
     'no-reload': Flags.boolean({ summary: 'Docker: write its file, but do not tell the daemon.' }),
+    // Taken only to say why they are not.
+    'daemon-json': Flags.string({ hidden: true }),
+    'docker-host': Flags.string({ hidden: true }),
     prefix: Flags.string({ helpValue: 'DIR', summary: 'Undo a rehearsal under this directory.' }),
   }
 
@@ -40,6 +43,14 @@ export default class UninstallCommand extends BaseCommand {
       throw new ExpectedError('USAGE', `name one engine (${ENGINE_NAMES.join(' or ')}), or give --all`, {
         exitCode: EXIT_USAGE,
       })
+    }
+    const recorded = (['daemon-json', 'docker-host'] as const).find((name) => flags[name] !== undefined)
+    if (recorded !== undefined) {
+      throw new ExpectedError(
+        'USAGE',
+        `uninstall takes no --${recorded}: it undoes the installation where its record says it was made; leave it out`,
+        { exitCode: EXIT_USAGE },
+      )
     }
     const result = await uninstall({
       engines: args.engine === undefined ? ENGINE_NAMES : [parseEngineName(args.engine)],

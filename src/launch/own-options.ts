@@ -73,7 +73,7 @@ export function parseInvocation(argv: readonly string[], quietByEnvironment = fa
     const found = engine === undefined ? 'nothing follows' : `"${engine}" follows`
     throw usage(
       'ENGINE_EXPECTED',
-      `spark-run expects docker or podman ${option === undefined ? '' : `after ${option} `}but ${found}: write spark-run ${
+      `docker or podman is expected ${option === undefined ? '' : `after ${option} `}but ${found}: write spark-run ${
         option === undefined ? '' : `${example(option)} `
       }docker run IMAGE`,
     )

@@ -21,6 +21,15 @@ export function installPacked(): PackedPackage {
     throw new Error('dist/ is missing: run npm run build first')
   }
   const root = mkdtempSync(path.join(tmpdir(), 'spark-packed-'))
+  try {
+    return unpackInto(root)
+  } catch (error) {
+    rmSync(root, { recursive: true })
+    throw error
+  }
+}
+
+function unpackInto(root: string): PackedPackage {
   const packed = execFileSync('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', root], {
     cwd: packageDir,
     encoding: 'utf8',

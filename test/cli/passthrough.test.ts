@@ -242,7 +242,21 @@ describe('what is not guarded is said once', () => {
     expect(sparkRun(['--budget', '1g', 'docker', 'ps']).stderr).toBe(
       'spark-run: --budget has no effect on docker ps: only run and create make containers\n',
     )
+    expect(sparkRun(['--budget', '1g', 'docker']).stderr).toContain('has no effect on docker: only run')
   })
+})
+
+test('a command that does not exist: its first word only, and what was meant', () => {
+  const result = sparkRun(['dokcer', 'run', 'x'])
+  expect(result).toMatchObject({ status: 2, stdout: '' })
+  expect(result.stderr).toContain('spark-run: there is no command "dokcer", allowed: ')
+  expect(result.stderr).toContain('Did you mean docker? See: spark-run --help\n')
+})
+
+test('uninstall says where the places that it undoes come from', () => {
+  expect(sparkRun(['uninstall', 'docker', '--docker-host', 'unix:///x']).stderr).toBe(
+    'spark-run: uninstall takes no --docker-host: it undoes the installation where its record says it was made; leave it out\n',
+  )
 })
 
 test('--dry-run prints the exact command and what holds, and starts nothing', () => {

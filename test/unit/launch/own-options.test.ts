@@ -52,13 +52,13 @@ test.each([
   [['--dry-run=yes', 'docker'], '--dry-run takes no value: write --dry-run alone'],
   [
     ['--budget', '40g'],
-    'spark-run expects docker or podman after --budget but nothing follows: write spark-run --budget 40g docker run IMAGE',
+    'docker or podman is expected after --budget but nothing follows: write spark-run --budget 40g docker run IMAGE',
   ],
   [
     ['--quiet', 'status'],
-    'spark-run expects docker or podman after --quiet but "status" follows: write spark-run --quiet docker run IMAGE',
+    'docker or podman is expected after --quiet but "status" follows: write spark-run --quiet docker run IMAGE',
   ],
-  [['--', 'ls'], 'spark-run expects docker or podman but "ls" follows: write spark-run docker run IMAGE'],
+  [['--', 'ls'], 'docker or podman is expected but "ls" follows: write spark-run docker run IMAGE'],
   [
     ['--priority', 'high', 'docker'],
     '--priority high is not a whole number from -1000 to 1000: the container with the lowest dies first, the default is 0',
