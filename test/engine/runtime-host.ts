@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import {
+  chmodSync,
   cpSync,
   existsSync,
   linkSync,
@@ -97,7 +98,8 @@ export function makeHost(nextRuntime: string) {
       }
       throw new Error(`${id} did not stop within 10 s`)
     },
-    makeBundle: (id: string, { env = [] as string[], args = ['sleep', '600'] } = {}) => {
+    /** `rootOnHost`: who the container's root is on the host; other than 0 gives it a user namespace. */
+    makeBundle: (id: string, { env = [] as string[], args = ['sleep', '600'], rootOnHost = 0 } = {}) => {
       const bundle = path.join(prefix, 'bundles', id)
       const rootfs = path.join(bundle, 'rootfs')
       for (const dir of ['bin', 'etc', 'proc', 'dev', 'sys', 'usr/lib'])
@@ -106,7 +108,11 @@ export function makeHost(nextRuntime: string) {
       for (const applet of ['sh', 'cat', 'sleep', 'head', 'touch', 'true'])
         symlinkSync('busybox', path.join(rootfs, 'bin', applet))
       writeFileSync(path.join(rootfs, 'etc/ld.so.preload'), '/opt/of-the-image.so\n')
-      writeFileSync(path.join(bundle, 'config.json'), config(args, env))
+      writeFileSync(path.join(bundle, 'config.json'), config(args, env, rootOnHost))
+      if (rootOnHost !== 0) {
+        chmodSync(prefix, 0o711)
+        spawnSync('chown', ['-R', `${rootOnHost}:${rootOnHost}`, rootfs])
+      }
       return bundle
     },
     close: () => {
@@ -117,7 +123,10 @@ export function makeHost(nextRuntime: string) {
 }
 
 /** Written by hand, since JSON.stringify cannot write RLIM_INFINITY. */
-function config(args: string[], env: string[]): string {
+function config(args: string[], env: string[], rootOnHost: number): string {
+  const map = `[{"containerID": 0, "hostID": ${rootOnHost}, "size": 65536}]`
+  const mappings = rootOnHost === 0 ? '' : `, "uidMappings": ${map}, "gidMappings": ${map}`
+  const userNamespace = rootOnHost === 0 ? '' : ', {"type": "user"}'
   return `{
     "ociVersion": "1.0.2",
     "process": {
@@ -127,7 +136,7 @@ function config(args: string[], env: string[]): string {
     },
     "root": {"path": "rootfs"},
     "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
-    "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}]}
+    "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}${userNamespace}]${mappings}}
   }`
 }
 

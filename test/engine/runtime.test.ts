@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { found, MIB, makeHost, missing, type TestHost } from './runtime-host.js'
@@ -49,7 +49,9 @@ for (const name of ['runc', 'crun']) {
       expect(exec('cat', '/etc/ld.so.preload')).toBe('/usr/lib/spark-run/libspark-shim.so\n/opt/of-the-image.so\n')
       expect(exec('sh', '-c', 'touch /usr/lib/spark-run/x 2>/dev/null; echo $?')).toBe('1\n')
       expect(exec('sh', '-c', 'head -c 8 /usr/lib/spark-run/ledger')).toBe('SPRKLDG1')
-      expect(exec('sh', '-c', ': >>/usr/lib/spark-run/ledger; echo $?')).toBe('0\n')
+      const write = ['sh', '-c', ': >>/usr/lib/spark-run/ledger; echo $?']
+      expect(exec(...write)).toBe('0\n')
+      expect(host.runtime('exec', '--user', '1000:1000', id, ...write).stdout).toBe('0\n')
       expect(exec('cat', '/proc/1/oom_score_adj')).toBe('500\n')
       expect(exec('sh', '-c', 'ulimit -H -t')).toBe('unlimited\n')
       const limit = entry.cgroup_memory
@@ -74,6 +76,18 @@ for (const name of ['runc', 'crun']) {
         expect(existsSync(path.join(host.paths.ledgerDir, id))).toBe(false)
       }
       expect(readFileSync(path.join(bundle, 'config.json'), 'utf8')).toContain(`/ledgers/${second}`)
+    })
+
+    test('in a user namespace whose root is nobody on the host the ledger is there and writable', () => {
+      const id = `spark-${name}-userns`
+      const show =
+        'head -c 8 /usr/lib/spark-run/ledger; : >>/usr/lib/spark-run/ledger; echo " $?"; cat /proc/self/uid_map'
+      const bundle = host.makeBundle(id, { args: ['sh', '-c', show], rootOnHost: 100_000 })
+      const { status, stdout, stderr } = host.runtime('run', '--bundle', bundle, id)
+      expect(stderr).toBe('')
+      expect(stdout).toMatch(/^SPRKLDG1 0\n +0 +100000 +65536\n$/)
+      expect(status).toBe(0)
+      expect(statSync(host.paths.ledgerDir).mode & 0o777).toBe(0o700)
     })
 
     test('exit codes and stdout of run are those of the next runtime', () => {
