@@ -237,6 +237,26 @@ describe.skipIf(missing.length > 0)(`spark-run docker with the runtime installed
     expect(dry.stdout).toMatch(/^docker run --runtime=spark -e 'SPARK_RUN_REQUEST=v1;id=[^']+;name=quiet' --rm /)
   })
 
+  test('a container that was started past spark-run has its name in status, and its refusal is explained', async () => {
+    const { docker, sparkRun, paths, greedy } = host
+    const start = (name: string, budget: string) => {
+      const options = ['--runtime=spark', '--network=none', '--name', name, '-e', `SPARK_RUN_BUDGET=${budget}`]
+      return docker('run', '-d', ...options, '--entrypoint', 'sleep', greedy, '60')
+    }
+    expect(start('past', '64m')).toMatchObject({ status: 0 })
+    expect(sparkRun(['status']).stdout).toMatch(/^\w{12} {3}past {3}/m)
+    expect(start('large', '8t').status).not.toBe(0)
+    expect(sparkRun(['explain', 'large']).stdout).toMatch(/^large was refused before it started: /)
+
+    docker('restart', '-t', '0', 'past')
+    expect(sparkRun(['status']).stdout).toMatch(/^\w{12} {3}past {3}/m)
+    docker('stop', '-t', '0', 'past')
+    docker('start', 'past')
+    docker('rm', '-f', 'past', 'large')
+    await until('the guard forgets it', () => readdirSync(paths.registryDir).length === 0)
+    expect(readdirSync(paths.ledgerDir)).toEqual([])
+  })
+
   test('without a guard nothing starts, in one sentence', async () => {
     await guard.stop()
     const result = host.sparkRun(run(host, 'alone', 'sh', '-c', ':'))
