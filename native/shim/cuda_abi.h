@@ -12,6 +12,7 @@ typedef int CUdevice;
 typedef uint64_t CUdeviceptr;
 typedef uint32_t CUdeviceptr_v1; /* before CUDA 3.2 device addresses and sizes had 32 bits */
 typedef uint64_t CUmemGenericAllocationHandle;
+typedef struct CUctx_st *CUcontext;
 typedef struct CUstream_st *CUstream;
 typedef struct CUmemPoolHandle_st *CUmemoryPool;
 typedef struct CUmemAllocationProp_st CUmemAllocationProp; /* passed on, never read */
@@ -61,6 +62,18 @@ SPARK_EXPORT CUresult cuMemMap (CUdeviceptr pointer, size_t bytes, size_t offset
                                 unsigned long long flags);
 SPARK_EXPORT CUresult cuMemUnmap (CUdeviceptr pointer, size_t bytes);
 SPARK_EXPORT CUresult cuMemRetainAllocationHandle (CUmemGenericAllocationHandle *handle, void *address);
+
+SPARK_EXPORT CUresult cuCtxDestroy (CUcontext context);
+SPARK_EXPORT CUresult cuCtxDestroy_v2 (CUcontext context);
+SPARK_EXPORT CUresult cuDevicePrimaryCtxRelease (CUdevice device);
+SPARK_EXPORT CUresult cuDevicePrimaryCtxRelease_v2 (CUdevice device);
+SPARK_EXPORT CUresult cuDevicePrimaryCtxReset (CUdevice device);
+SPARK_EXPORT CUresult cuDevicePrimaryCtxReset_v2 (CUdevice device);
+
+/* Called, not hooked: the shim asks the driver. */
+CUresult cuCtxGetCurrent (CUcontext *context);
+CUresult cuDevicePrimaryCtxGetState (CUdevice device, unsigned *flags, int *active);
+CUresult cuDevicePrimaryCtxRetain (CUcontext *context, CUdevice device);
 
 SPARK_EXPORT CUresult cuGetProcAddress (const char *symbol, void **function, int cuda_version, uint64_t flags);
 SPARK_EXPORT CUresult cuGetProcAddress_v2 (const char *symbol, void **function, int cuda_version, uint64_t flags,

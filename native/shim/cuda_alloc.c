@@ -6,11 +6,21 @@
 
 /* ---- the table of what this process holds ---- */
 
+/* The context that memory taken now belongs to: it goes back when that ends (cuda_context.c). A green context's memory is its device's
+   primary context's and counts under the green one's name: until it is freed. */
+static uint64_t
+current_context (void)
+{
+  __typeof__ (&cuCtxGetCurrent) get_current = SPARK_DRIVER (cuCtxGetCurrent);
+  CUcontext context = NULL;
+  return get_current != NULL && get_current (&context) == SPARK_CUDA_SUCCESS ? (uint64_t) (uintptr_t) context : 0;
+}
+
 /* If the kernel gives no memory for the table the charge stays: too much counted until this process ends, never too little. */
 static void
-remember (struct spark_process *process, CUdeviceptr pointer, uint64_t charge)
+remember (struct spark_process *process, CUdeviceptr pointer, uint64_t charge, uint64_t context)
 {
-  struct spark_track_entry entry = { .key = pointer, .bytes = charge }, replaced;
+  struct spark_track_entry entry = { .key = pointer, .bytes = charge, .extra = context }, replaced;
   spark_lock_take (&process->allocations_lock);
   spark_track_put (&process->allocations, entry, &replaced);
   spark_lock_give (&process->allocations_lock);
@@ -19,34 +29,34 @@ remember (struct spark_process *process, CUdeviceptr pointer, uint64_t charge)
   spark_budget_commit (&process->budget);
 }
 
-/* The charge of `pointer`, 0 if we do not know it. Done before the driver frees it: afterwards another thread may be given the same
-   address at once. */
-static uint64_t
+/* What was remembered of `pointer`, bytes 0 if nothing. Done before the driver frees it: afterwards another thread may be given the
+   same address at once. */
+static struct spark_track_entry
 forget (struct spark_process *process, CUdeviceptr pointer)
 {
   struct spark_track_entry entry = { 0 };
   spark_lock_take (&process->allocations_lock);
   spark_track_take (&process->allocations, pointer, &entry);
   spark_lock_give (&process->allocations_lock);
-  return entry.bytes;
+  return entry;
 }
 
 /* After the driver's answer to a free. */
 static CUresult
-settle_free (struct spark_process *process, CUdeviceptr pointer, uint64_t charge, CUresult result)
+settle_free (struct spark_process *process, struct spark_track_entry entry, CUresult result)
 {
-  if (charge == 0)
+  if (entry.bytes == 0)
     return result;
   if (result == SPARK_CUDA_SUCCESS)
-    spark_budget_release (&process->budget, charge);
+    spark_budget_release (&process->budget, entry.bytes);
   else
-    remember (process, pointer, charge);
+    remember (process, entry.key, entry.bytes, entry.extra);
   return result;
 }
 
-/* The body of a function that allocates: its name, its output pointer, its size, then its arguments after the output. Where we have
-   nothing to say (no ledger, arguments that the driver will refuse) the driver answers the caller itself. */
-#define ALLOCATE(symbol, output, bytes, ...)                                                                            \
+/* The body of a function that allocates: its name, whose the memory is (asked where there is some), its output pointer, its size, then
+   its arguments after the output. Where we have nothing to say (no ledger, arguments that the driver will refuse) the driver answers the caller itself. */
+#define ALLOCATE(symbol, context, output, bytes, ...)                                                                   \
   do                                                                                                                   \
     {                                                                                                                  \
       __typeof__ (&symbol) real = SPARK_REAL (symbol);                                                                 \
@@ -65,7 +75,7 @@ settle_free (struct spark_process *process, CUdeviceptr pointer, uint64_t charge
           spark_budget_release (&process->budget, charge);                                                             \
           return result;                                                                                               \
         }                                                                                                              \
-      remember (process, taken, charge);                                                                               \
+      remember (process, taken, charge, (context));                                                                    \
       *(output) = taken;                                                                                               \
       return result;                                                                                                   \
     }                                                                                                                  \
@@ -81,8 +91,8 @@ settle_free (struct spark_process *process, CUdeviceptr pointer, uint64_t charge
       struct spark_process *process = spark_process ();                                                                \
       if (process == NULL)                                                                                             \
         return real (__VA_ARGS__);                                                                                     \
-      uint64_t charge = forget (process, (pointer));                                                                   \
-      return settle_free (process, (pointer), charge, real (__VA_ARGS__));                                             \
+      struct spark_track_entry entry = forget (process, (pointer));                                                    \
+      return settle_free (process, entry, real (__VA_ARGS__));                                                         \
     }                                                                                                                  \
   while (0)
 
@@ -91,13 +101,13 @@ settle_free (struct spark_process *process, CUdeviceptr pointer, uint64_t charge
 CUresult
 cuMemAlloc_v2 (CUdeviceptr *pointer, size_t bytes)
 {
-  ALLOCATE (cuMemAlloc_v2, pointer, bytes, bytes);
+  ALLOCATE (cuMemAlloc_v2, current_context (), pointer, bytes, bytes);
 }
 
 CUresult
 cuMemAlloc (CUdeviceptr_v1 *pointer, uint32_t bytes)
 {
-  ALLOCATE (cuMemAlloc, pointer, bytes, bytes);
+  ALLOCATE (cuMemAlloc, current_context (), pointer, bytes, bytes);
 }
 
 CUresult
@@ -113,31 +123,34 @@ cuMemFree (CUdeviceptr_v1 pointer)
 }
 
 /* ---- in the order of a stream ----
+   It is a pool's, and a pool is the device's: it stays when a context ends and can be freed from the next one (measured, driver 580 on
+   H200: after cuDevicePrimaryCtxReset, the last cuDevicePrimaryCtxRelease and cuCtxDestroy).
    Counted while the pointer lives. The pool behind it may keep pages longer; counting a pool by what it has reserved comes with the
    hooks of the pools themselves. */
+enum { NO_CONTEXT = 0 };
 
 CUresult
 cuMemAllocAsync (CUdeviceptr *pointer, size_t bytes, CUstream stream)
 {
-  ALLOCATE (cuMemAllocAsync, pointer, bytes, bytes, stream);
+  ALLOCATE (cuMemAllocAsync, NO_CONTEXT, pointer, bytes, bytes, stream);
 }
 
 CUresult
 cuMemAllocAsync_ptsz (CUdeviceptr *pointer, size_t bytes, CUstream stream)
 {
-  ALLOCATE (cuMemAllocAsync_ptsz, pointer, bytes, bytes, stream);
+  ALLOCATE (cuMemAllocAsync_ptsz, NO_CONTEXT, pointer, bytes, bytes, stream);
 }
 
 CUresult
 cuMemAllocFromPoolAsync (CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream)
 {
-  ALLOCATE (cuMemAllocFromPoolAsync, pointer, bytes, bytes, pool, stream);
+  ALLOCATE (cuMemAllocFromPoolAsync, NO_CONTEXT, pointer, bytes, bytes, pool, stream);
 }
 
 CUresult
 cuMemAllocFromPoolAsync_ptsz (CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream)
 {
-  ALLOCATE (cuMemAllocFromPoolAsync_ptsz, pointer, bytes, bytes, pool, stream);
+  ALLOCATE (cuMemAllocFromPoolAsync_ptsz, NO_CONTEXT, pointer, bytes, bytes, pool, stream);
 }
 
 CUresult
@@ -213,7 +226,7 @@ cuMemAllocPitch_v2 (CUdeviceptr *pointer, size_t *pitch, size_t width, size_t he
       spark_budget_release (&process->budget, charge);
       return SPARK_CUDA_ERROR_OUT_OF_MEMORY;
     }
-  remember (process, taken, whole > charge ? whole : charge);
+  remember (process, taken, whole > charge ? whole : charge, current_context ());
   *pointer = taken;
   *pitch = taken_pitch;
   return result;
@@ -239,7 +252,7 @@ cuMemAllocPitch (CUdeviceptr_v1 *pointer, uint32_t *pitch, uint32_t width, uint3
       spark_budget_release (&process->budget, charge);
       return result;
     }
-  remember (process, taken, charge);
+  remember (process, taken, charge, current_context ());
   *pointer = taken;
   return result;
 }

@@ -24,18 +24,31 @@ static const char *const nvml_hooks[] = {
 #undef X
 };
 
+static void *
+remembered (_Atomic (void *) *known, enum spark_driver driver, const char *symbol)
+{
+  void *function = atomic_load_explicit (known, memory_order_acquire);
+  if (function != NULL)
+    return function;
+  function = spark_driver_symbol (driver, symbol);
+  atomic_store_explicit (known, function, memory_order_release);
+  return function;
+}
+
 void *
 spark_real_function (enum spark_hook hook)
 {
   static _Atomic (void *) real[SPARK_HOOK_COUNT];
-  void *known = atomic_load_explicit (&real[hook], memory_order_acquire);
-  if (known != NULL)
-    return known;
-  known = hook < SPARK_HOOKS_OF_CUDA
-            ? spark_driver_symbol (SPARK_DRIVER_CUDA, cuda_hooks[hook].symbol)
-            : spark_driver_symbol (SPARK_DRIVER_NVML, nvml_hooks[hook - SPARK_HOOKS_OF_CUDA]);
-  atomic_store_explicit (&real[hook], known, memory_order_release);
-  return known;
+  return hook < SPARK_HOOKS_OF_CUDA ? remembered (&real[hook], SPARK_DRIVER_CUDA, cuda_hooks[hook].symbol)
+                                    : remembered (&real[hook], SPARK_DRIVER_NVML, nvml_hooks[hook - SPARK_HOOKS_OF_CUDA]);
+}
+
+void *
+spark_driver_function (enum spark_driver_call call)
+{
+  static const char *const names[SPARK_CALL_COUNT] = { "cuCtxGetCurrent", "cuDevicePrimaryCtxGetState", "cuDevicePrimaryCtxRetain" };
+  static _Atomic (void *) known[SPARK_CALL_COUNT];
+  return remembered (&known[call], SPARK_DRIVER_CUDA, names[call]);
 }
 
 void *
@@ -51,8 +64,10 @@ spark_hook_for (const char *base, void *driver_function, int cuda_version, bool 
       /* The driver chose by its own rules of version and flags; the address tells which one it chose. */
       if (spark_real_function ((enum spark_hook) i) == driver_function)
         return cuda_hooks[i].function;
-      /* Should it hand out addresses that it does not export, its documented rule decides: the newest that is not too new. */
-      if (cuda_hooks[i].since <= cuda_version && (!cuda_hooks[i].per_thread || per_thread))
+      /* Should it hand out addresses that it does not export, its documented rule decides: the newest that is not too new. Past
+         the versions we know the address may be of a form that we do not: then it is the driver's. */
+      if (cuda_version <= SPARK_CUDA_VERSION_KNOWN && cuda_hooks[i].since <= cuda_version
+          && (!cuda_hooks[i].per_thread || per_thread))
         by_rule = cuda_hooks[i].function;
     }
   return by_rule != NULL ? by_rule : driver_function;

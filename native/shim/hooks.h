@@ -8,7 +8,9 @@
 #include <stdint.h>
 
 /* SPARK_CUDA_HOOKS (X): X (base name as asked of cuGetProcAddress, exported name, CUDA version that brought it, per-thread stream).
-   Of one base name the later line is the newer one. Versions as in cudaTypedefs.h. */
+   Of one base name the later line is the newer one. Versions as in cudaTypedefs.h up to SPARK_CUDA_VERSION_KNOWN: what a name means
+   to a program that asks for a later version is not known here. */
+enum { SPARK_CUDA_VERSION_KNOWN = 13000 };
 #define SPARK_CUDA_HOOKS(X)                                                                                             \
   X (cuMemGetInfo, cuMemGetInfo, 2000, false)                                                                           \
   X (cuMemGetInfo, cuMemGetInfo_v2, 3020, false)                                                                        \
@@ -32,6 +34,12 @@
   X (cuMemMap, cuMemMap, 10020, false)                                                                                  \
   X (cuMemUnmap, cuMemUnmap, 10020, false)                                                                              \
   X (cuMemRetainAllocationHandle, cuMemRetainAllocationHandle, 11000, false)                                            \
+  X (cuCtxDestroy, cuCtxDestroy, 2000, false)                                                                           \
+  X (cuCtxDestroy, cuCtxDestroy_v2, 4000, false)                                                                        \
+  X (cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease, 7000, false)                                                 \
+  X (cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2, 11000, false)                                             \
+  X (cuDevicePrimaryCtxReset, cuDevicePrimaryCtxReset, 7000, false)                                                     \
+  X (cuDevicePrimaryCtxReset, cuDevicePrimaryCtxReset_v2, 11000, false)                                                 \
   X (cuGetProcAddress, cuGetProcAddress, 11030, false)                                                                  \
   X (cuGetProcAddress, cuGetProcAddress_v2, 12000, false)
 
@@ -56,6 +64,16 @@ void *spark_real_function (enum spark_hook hook);
 
 /* `real` becomes the driver's own `symbol`, with its type; NULL as above. */
 #define SPARK_REAL(symbol) ((__typeof__ (&symbol)) spark_real_function (SPARK_HOOK_##symbol))
+
+/* Functions of the driver that are called and not hooked; NULL as above. */
+enum spark_driver_call {
+  SPARK_CALL_cuCtxGetCurrent,
+  SPARK_CALL_cuDevicePrimaryCtxGetState,
+  SPARK_CALL_cuDevicePrimaryCtxRetain,
+  SPARK_CALL_COUNT
+};
+void *spark_driver_function (enum spark_driver_call call);
+#define SPARK_DRIVER(symbol) ((__typeof__ (&symbol)) spark_driver_function (SPARK_CALL_##symbol))
 
 /* What cuGetProcAddress has to answer where the driver answered `driver_function` for `base`: our function, or the driver's. */
 void *spark_hook_for (const char *base, void *driver_function, int cuda_version, bool per_thread);

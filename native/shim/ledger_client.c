@@ -167,32 +167,6 @@ map_ledger (struct spark_ledger_client *client, int fd)
   return SPARK_LEDGER_JOINED;
 }
 
-enum spark_ledger_join
-spark_ledger_join (struct spark_ledger_client *client, const char *path)
-{
-  size_t length = strlen (path);
-  if (length >= sizeof client->path)
-    return SPARK_LEDGER_BROKEN;
-  /* Without O_NONBLOCK a FIFO in the ledger's place would stop the program. */
-  int fd = raw_open (path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
-  if (fd < 0)
-    return fd == -ENOENT || fd == -ENOTDIR ? SPARK_LEDGER_ABSENT : SPARK_LEDGER_BROKEN;
-  memcpy (client->path, path, length + 1);
-  enum spark_ledger_join result = map_ledger (client, fd);
-  raw_close (fd);
-  return result;
-}
-
-void
-spark_ledger_leave (struct spark_ledger_client *client)
-{
-  if (client->anchor != NULL)
-    raw_munmap (client->anchor, SPARK_LEDGER_HEADER_BYTES);
-  if (client->header != NULL)
-    raw_munmap (client->header, spark_ledger_slot_offset (client->slot_count));
-  memset (client, 0, sizeof *client);
-}
-
 static bool
 claim_slot_of (struct spark_ledger_client *client, int fd)
 {
@@ -217,6 +191,35 @@ claim_slot_of (struct spark_ledger_client *client, int fd)
       return true;
     }
   return false;
+}
+
+enum spark_ledger_join
+spark_ledger_join (struct spark_ledger_client *client, const char *path)
+{
+  size_t length = strlen (path);
+  if (length >= sizeof client->path)
+    return SPARK_LEDGER_BROKEN;
+  /* Without O_NONBLOCK a FIFO in the ledger's place would stop the program. */
+  int fd = raw_open (path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+  if (fd < 0)
+    return fd == -ENOENT || fd == -ENOTDIR ? SPARK_LEDGER_ABSENT : SPARK_LEDGER_BROKEN;
+  memcpy (client->path, path, length + 1);
+  enum spark_ledger_join result = map_ledger (client, fd);
+  /* Now, while we have the file: after a chroot the path leads nowhere. Where all slots are held the first reservation tries again. */
+  if (result == SPARK_LEDGER_JOINED)
+    claim_slot_of (client, fd);
+  raw_close (fd);
+  return result;
+}
+
+void
+spark_ledger_leave (struct spark_ledger_client *client)
+{
+  if (client->anchor != NULL)
+    raw_munmap (client->anchor, SPARK_LEDGER_HEADER_BYTES);
+  if (client->header != NULL)
+    raw_munmap (client->header, spark_ledger_slot_offset (client->slot_count));
+  memset (client, 0, sizeof *client);
 }
 
 static bool

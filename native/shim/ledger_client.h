@@ -27,15 +27,15 @@ struct spark_ledger_client {
 
 enum spark_ledger_join { SPARK_LEDGER_JOINED, SPARK_LEDGER_ABSENT, SPARK_LEDGER_BROKEN };
 
-/* Maps the ledger at `path`. ABSENT: no such file; BROKEN: not a ledger, not writable, too short or of another version.
-   Takes no slot: a process that only asks is not an owner. */
+/* Maps the ledger at `path` and takes a slot if one is free. ABSENT: no such file; BROKEN: not a ledger, not writable, too short or of
+   another version. */
 enum spark_ledger_join spark_ledger_join (struct spark_ledger_client *client, const char *path);
 
 /* Unmaps everything; the slot falls free and its bytes with it. For tests: a process just ends. */
 void spark_ledger_leave (struct spark_ledger_client *client);
 
 /* Takes `bytes` if, with them, all processes together hold at most `cap_bytes`: exact under any number of threads and
-   processes. The first call takes a slot. False when it does not fit, even after the dead gave back, or when all slots are held
+   processes. Without a slot it tries to take one. False when it does not fit, even after the dead gave back, or when all slots are held
    by living processes. */
 bool spark_ledger_reserve (struct spark_ledger_client *client, uint64_t bytes, uint64_t cap_bytes);
 

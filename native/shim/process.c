@@ -75,7 +75,8 @@ join (struct spark_process *process)
       process->phase = STANDING;
       return;
     case SPARK_LEDGER_BROKEN:
-      spark_log ("no budget is kept here, the ledger cannot be used: ", path);
+      /* Nobody joins who does not open or call the driver: other programs stay silent. */
+      spark_say ("no budget is kept here, the ledger cannot be used: ", path);
       break;
     case SPARK_LEDGER_ABSENT:
       break;

@@ -12,7 +12,7 @@ struct spark_process {
   struct spark_budget budget;
 
   struct spark_lock allocations_lock;
-  struct spark_track allocations; /* device pointer -> bytes charged */
+  struct spark_track allocations; /* device pointer -> bytes charged, the context that it ends with (0 = none) */
 
   struct spark_lock vmm_lock;
   struct spark_track vmm_handles;  /* handle -> object number */

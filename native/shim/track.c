@@ -87,6 +87,21 @@ spark_track_take (struct spark_track *track, uint64_t key, struct spark_track_en
   return true;
 }
 
+uint64_t
+spark_track_take_all (struct spark_track *track, uint64_t extra)
+{
+  uint64_t bytes = 0;
+  struct spark_track_entry taken;
+  for (size_t at = 0; at < track->capacity; at++)
+    /* Again at the same place: what closes a gap comes from behind it. */
+    while (track->entries[at].key != 0 && track->entries[at].extra == extra)
+      {
+        spark_track_take (track, track->entries[at].key, &taken);
+        bytes += taken.bytes;
+      }
+  return bytes;
+}
+
 void
 spark_track_drop (struct spark_track *track)
 {

@@ -30,6 +30,9 @@ bool spark_track_put (struct spark_track *track, struct spark_track_entry entry,
 /* Removes the entry of `key` and copies it to `*entry`; false if there is none. */
 bool spark_track_take (struct spark_track *track, uint64_t key, struct spark_track_entry *entry);
 
+/* Removes all entries whose extra word is `extra`; the sum of their bytes. Looks at the whole table. */
+uint64_t spark_track_take_all (struct spark_track *track, uint64_t extra);
+
 /* Gives the memory back. */
 void spark_track_drop (struct spark_track *track);
 

@@ -53,6 +53,23 @@ CUresult cuMemUnmap (CUdeviceptr p, size_t n) { (void) n; return p == 0xbad; }
 /* The address is the handle, as the tests map them so. */
 CUresult cuMemRetainAllocationHandle (CUmemGenericAllocationHandle *h, void *a) { return *h = (uintptr_t) a, 0; }
 
+/* One device, one primary context with references; a reset ends it and leaves them. Other contexts are numbers. */
+SPARK_EXPORT CUcontext fake_cuda_current;
+static int primary_references, primary_active;
+SPARK_EXPORT CUresult cuCtxGetCurrent (CUcontext *c) { return *c = fake_cuda_current, 0; }
+CUresult cuCtxDestroy_v2 (CUcontext c) { return (uintptr_t) c == 0xbad ? 201 : 0; }
+CUresult cuCtxDestroy (CUcontext c) { return cuCtxDestroy_v2 (c); }
+SPARK_EXPORT CUresult cuDevicePrimaryCtxRetain (CUcontext *c, CUdevice d) { return d != 0 ? 101 : (primary_references++, primary_active = 1, *c = (CUcontext) 0x9000, 0); }
+SPARK_EXPORT CUresult cuDevicePrimaryCtxGetState (CUdevice d, unsigned *f, int *a) { return *f = 0, *a = primary_active, d != 0 ? 101 : 0; }
+CUresult cuDevicePrimaryCtxReset_v2 (CUdevice d) { return d != 0 ? 101 : (primary_active = 0, fake_cuda_fail); }
+CUresult cuDevicePrimaryCtxReset (CUdevice d) { return cuDevicePrimaryCtxReset_v2 (d); }
+CUresult cuDevicePrimaryCtxRelease_v2 (CUdevice d) { return d != 0 ? 101 : primary_references == 0 ? 201 : (primary_active &= --primary_references > 0, 0); }
+CUresult cuDevicePrimaryCtxRelease (CUdevice d) { return cuDevicePrimaryCtxRelease_v2 (d); }
+
+/* What a driver may hand out beside its exports: the same function elsewhere, and one of a form that nobody knows yet. */
+static CUresult free_elsewhere (CUdeviceptr p) { return p == 0xbad ? 1 : cuMemFree_v2 (p); }
+static CUresult free_of_the_future (CUdeviceptr p, CUstream s) { return (void) s, cuMemFree_v2 (p); }
+
 /* Versions, flags and status as the real one gives them (cuda_abi.h). */
 CUresult
 cuGetProcAddress_v2 (const char *symbol, void **function, int version, uint64_t flags, CUdriverProcAddressQueryResult *status)
@@ -61,6 +78,8 @@ cuGetProcAddress_v2 (const char *symbol, void **function, int version, uint64_t 
     { "cuInit", (void *) cuInit, 2000, 0 },
     { "cuMemAlloc", (void *) cuMemAlloc, 2000, 0 },
     { "cuMemAlloc", (void *) cuMemAlloc_v2, 3020, 0 },
+    { "cuMemFree", (void *) free_elsewhere, 3020, 0 },
+    { "cuMemFree", (void *) free_of_the_future, 14000, 0 },
     { "cuMemGetInfo", (void *) cuMemGetInfo, 2000, 0 },
     { "cuMemGetInfo", (void *) cuMemGetInfo_v2, 3020, 0 },
     { "cuMemAllocAsync", (void *) cuMemAllocAsync, 11020, 0 },

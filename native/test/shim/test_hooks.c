@@ -172,6 +172,9 @@ test_get_proc_address (void)
   } cases[] = {
     { "cuMemAlloc", 12000, 0, "cuMemAlloc_v2", 0 },
     { "cuMemAlloc", 3000, 0, "cuMemAlloc", 0 },
+    { "cuMemAlloc", 14000, 0, "cuMemAlloc_v2", 0 },
+    { "cuMemFree", 13000, 0, "cuMemFree_v2", 0 }, /* at an address that is not exported */
+    { "cuMemFree", 14000, 0, NULL, 0 },           /* in a form that we do not know */
     { "cuMemGetInfo", 13000, 0, "cuMemGetInfo_v2", 0 },
     { "cuMemCreate", 12000, 0, "cuMemCreate", 0 },
     { "cuMemAllocAsync", 12000, 0, "cuMemAllocAsync", 0 },

@@ -241,6 +241,36 @@ test_descriptors (void)
   test_done ("a program that closes all its descriptors stays counted");
 }
 
+/* A server that opens the driver, then locks itself in where no ledger is to be seen, then allocates. */
+static int
+chroot_body (void)
+{
+  CUdeviceptr pointer = 7;
+  struct spark_ledger_view view = { 0 };
+  int fd = open (ledger_path, O_RDONLY);
+  if (dlclose (dlopen ("libcuda.so.1", RTLD_NOW)) != 0 || chroot ("/proc/self/fdinfo") < 0 || chdir ("/") < 0)
+    return 1;
+  if (CALL (cuMemAlloc_v2) (&pointer, 3 * GIB) != 0)
+    return 2;
+  if (spark_ledger_peek (fd, &view) < 0 || view.used_bytes != 3 * GIB)
+    return 3;
+  return CALL (cuMemAlloc_v2) (&pointer, 2 * GIB) == 2 && CALL (cuMemAlloc_v2) (&pointer, GIB) == 0 ? 0 : 4;
+}
+
+static void
+test_chroot (void)
+{
+  static const char sentence[] = "a program that has moved into a chroot since it opened the driver still has its budget";
+  if (geteuid () != 0)
+    {
+      test_skip (sentence, "chroot needs root");
+      return;
+    }
+  CHECK (child_agrees (chroot_body));
+  CHECK (look ().used_bytes == 0);
+  test_done (sentence);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -250,11 +280,11 @@ main (int argc, char **argv)
   cuda = dlopen ("libcuda.so.1", RTLD_NOW);
   if (cuda == NULL || shared == MAP_FAILED)
     return 1;
-  /* The parent must not own a slot yet when it forks the racers: then each of them has to find one. */
   test_race ();
   test_exhaust ();
   test_death ();
   test_fork ();
   test_descriptors ();
+  test_chroot ();
   return check_done ();
 }

@@ -44,6 +44,40 @@ test_model (void)
   test_done ("200,000 random steps agree with a plain array");
 }
 
+/* Groups by the extra word go together, wherever the table had to put them. */
+static void
+test_take_all (void)
+{
+  struct spark_track track = { 0 };
+  struct spark_track_entry entry;
+  srand (11);
+  for (int round = 0; round < 200; round++)
+    {
+      uint64_t sums[3] = { 0 };
+      size_t counts[3] = { 0 };
+      for (int i = 0; i < 380; i++) /* just below the first growth, where chains are longest and wrap around */
+        {
+          uint64_t bytes = (uint64_t) rand () + 1, group = (uint64_t) rand () % 3;
+          spark_track_put (&track, (struct spark_track_entry){ ((uint64_t) rand () << 9) + (uint64_t) i + 1, bytes, group }, &entry);
+          if (entry.bytes != 0)
+            sums[entry.extra] -= entry.bytes, counts[entry.extra]--;
+          sums[group] += bytes, counts[group]++;
+        }
+      CHECK (spark_track_take_all (&track, 9) == 0);
+      for (size_t group = 0; group < 3; group++)
+        {
+          size_t before = track.count;
+          CHECK (spark_track_take_all (&track, group) == sums[group] && before - track.count == counts[group]);
+        }
+      CHECK (track.count == 0);
+      if (check_failed_here)
+        break;
+    }
+  spark_track_drop (&track);
+  CHECK (spark_track_take_all (&track, 0) == 0);
+  test_done ("all entries of one owner are taken together, and no other");
+}
+
 static void
 test_edges (void)
 {
@@ -67,6 +101,7 @@ int
 main (void)
 {
   test_model ();
+  test_take_all ();
   test_edges ();
   return check_done ();
 }

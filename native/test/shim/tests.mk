@@ -1,7 +1,7 @@
 # Tests of the shim. Units run under sanitizers; the whole shim is preloaded into ordinary programs with a fake driver beside them.
 ST := $(B)/test/shim
 SHIM_UNITS := $(addprefix $(ST)/,test_track test_ledger_client test_budget_figures)
-SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_hooks test_sharing test_programs)
+SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_hooks test_contexts test_sharing test_programs)
 SHIM_LIBRARIES := $(B)/libspark-shim.so $(SHIM_REDIRECTS)
 SHIM_FAKES := $(addprefix $(ST)/fake/,libcuda.so.1 libcuda.so libcuda.so.580.1 libnvidia-ml.so.1)
 SHIM_HELPERS := $(ST)/linked_app $(ST)/caller/libcaller.so $(ST)/caller/libprivate.so $(ST)/caller/libcuda.so.77
@@ -15,7 +15,7 @@ $(SHIM_UNITS): $(ST)/%: $(SAN)/test/shim/%.o $(SAN)/shim.a $(SAN)/common.a
 	@mkdir -p $(@D)
 	$(CC) -fsanitize=address,undefined -o $@ $^ -lpthread
 
-$(SHIM_PROGRAMS): $(ST)/%: $(OBJ)/test/shim/%.o $(OBJ)/common/ledger.o $(OBJ)/common/error.o | $(SHIM_LIBRARIES) $(SHIM_FAKES) $(SHIM_HELPERS)
+$(SHIM_PROGRAMS): $(ST)/%: $(OBJ)/test/shim/%.o $(OBJ)/common/ledger.o $(OBJ)/common/error.o | $(SHIM_LIBRARIES) $(SHIM_FAKES) $(SHIM_HELPERS) $(B)/sim/libcuda.so.1
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^ -ldl -lpthread
 

@@ -127,6 +127,20 @@ contexts_end (void)
   CHECK (free_bytes () == 56 * MIB);
   CHECK (cuDevicePrimaryCtxRelease_v2 (0) == CUDA_SUCCESS);
   CHECK (cuDevicePrimaryCtxRelease_v2 (0) == CUDA_ERROR_INVALID_CONTEXT);
+  /* A reset frees at once and leaves the references; a pool's memory stays. */
+  unsigned flags = 0;
+  int active = 7;
+  CUdeviceptr pooled = 0;
+  driver_up ();
+  CHECK (cuMemAlloc_v2 (&pointer, 8 * MIB) == CUDA_SUCCESS && cuMemAllocAsync (&pooled, 4 * MIB, NULL) == CUDA_SUCCESS);
+  CHECK (cuDevicePrimaryCtxReset_v2 (0) == CUDA_SUCCESS);
+  CHECK (cuDevicePrimaryCtxGetState (0, &flags, &active) == CUDA_SUCCESS && active == 0);
+  CHECK (cuMemFree_v2 (pointer) == CUDA_ERROR_INVALID_VALUE);
+  driver_up ();
+  CHECK (free_bytes () == 60 * MIB && cuMemFree_v2 (pooled) == CUDA_SUCCESS);
+  CHECK (cuDevicePrimaryCtxRelease_v2 (0) == CUDA_SUCCESS && free_bytes () == 64 * MIB);
+  CHECK (cuDevicePrimaryCtxRelease_v2 (0) == CUDA_SUCCESS);
+  CHECK (cuDevicePrimaryCtxGetState (0, &flags, &active) == CUDA_SUCCESS && active == 0);
 }
 
 static void
