@@ -6,6 +6,8 @@ export interface DockerdGround {
   uid: number
   /** CapEff of /proc/self/status. */
   effectiveCapabilities: bigint
+  /** Text of /proc/self/uid_map. */
+  uidMap: string
   /** Text of /proc/self/mounts. */
   mounts: string
   /** Absolute path of a program, or undefined. */
@@ -37,6 +39,7 @@ export function readDockerdGround(): DockerdGround {
   return {
     uid: process.getuid?.() ?? -1,
     effectiveCapabilities: BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`),
+    uidMap: readFileSync('/proc/self/uid_map', 'utf8'),
     mounts: readFileSync('/proc/self/mounts', 'utf8'),
     findProgram,
   }
@@ -51,6 +54,11 @@ function cgroupWritable(mounts: string): boolean {
   })
 }
 
+/** True where every user is who he is: outside of user namespaces. */
+function isFullIdentityMap(uidMap: string): boolean {
+  return /^\s*0\s+0\s+4294967295\s*$/.test(uidMap)
+}
+
 /**
  * What is missing before a private Docker daemon can start, in words that complete "… cannot start here: …"; empty when
  * nothing is.
@@ -61,6 +69,7 @@ export function computeMissingForDockerd(ground: DockerdGround): string[] {
     if (ground.findProgram(program) === undefined) missing.push(`the program ${program} is not installed`)
   }
   if (ground.uid !== 0) missing.push(`it needs root, and this is user ${ground.uid}`)
+  else if (!isFullIdentityMap(ground.uidMap)) missing.push('root here is only root inside a user namespace')
   else if (((ground.effectiveCapabilities >> CAP_SYS_ADMIN) & 1n) === 0n) {
     missing.push('this root may not mount (no CAP_SYS_ADMIN)')
   }

@@ -20,6 +20,7 @@ import type Dockerode from 'dockerode'
 import { ExpectedError } from '../errors.js'
 import { endProcessByIdentity, isRunning, type ProcessIdentity, readProcessIdentity } from '../host/process-identity.js'
 import { computeMissingForDockerd, findProgram, readDockerdGround } from './private-dockerd-needs.js'
+import { clearFixedPlaces, rememberFixedPlaces, removeShimSockets } from './private-dockerd-places.js'
 import { endProcessesNaming, removeContainerCgroups, unmountUnder } from './private-dockerd-sweep.js'
 
 /** A Docker daemon of our own: its socket, its files, and the ways to talk to it and to end it. */
@@ -239,6 +240,11 @@ export async function startPrivateDockerd(options: PrivateDockerdOptions = {}): 
   const config = { ...(options.runtimes === undefined ? {} : { runtimes: options.runtimes }), ...options.extraConfig }
   writeFileSync(layout.configFile, `${JSON.stringify(config, null, 2)}\n`)
 
+  try {
+    rememberFixedPlaces(dir)
+  } catch (error) {
+    log(`what the daemon makes outside of ${dir} will stay: ${String(error)}`)
+  }
   let daemon = launch(layout, undefined)
   let stopping: Promise<void> | undefined
   const stop = () => {
@@ -306,11 +312,18 @@ async function endDaemon(
 
 /**
  * Removes what lies in the directory of a daemon that has ended, and what it left outside when it had to be killed:
- * containerd, shims, containers, their cgroups, mounts.
+ * containerd, shims, their sockets, containers, their cgroups, mounts, and the places that it makes wherever it is told to live.
  */
 export async function sweepDockerd(dir: string, log: (line: string) => void = () => {}): Promise<void> {
   await endProcessesNaming(dir)
-  removeContainerCgroups(computeDockerdLayout(dir).dataRoot)
+  const layout = computeDockerdLayout(dir)
+  removeContainerCgroups(layout.dataRoot)
+  removeShimSockets(layout)
   for (const mountPoint of unmountUnder(dir)) log(`could not unmount ${mountPoint}`)
+  try {
+    clearFixedPlaces(dir)
+  } catch (error) {
+    log(`could not clear what the daemon made outside of ${dir}: ${String(error)}`)
+  }
   rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
 }

@@ -48,6 +48,13 @@ function tracesOf(dir: string): string[] {
   return [...processes, ...mounts, ...(existsSync(dir) ? [dir] : [])]
 }
 
+/** What a daemon makes outside of its directory. */
+function fixedPlaces(): string[] {
+  return ['/etc/docker', '/opt/containerd', '/run/containerd', '/run/docker']
+    .filter((dir) => existsSync(dir))
+    .flatMap((dir) => [dir, ...(readdirSync(dir, { recursive: true }) as string[]).map((name) => path.join(dir, name))])
+}
+
 describe.skipIf(missing.length > 0)(
   `a private Docker daemon${missing.length > 0 ? ` (skipped: ${missing.join('; ')})` : ''}`,
   () => {
@@ -67,6 +74,7 @@ describe.skipIf(missing.length > 0)(
     }
 
     it('runs a container and leaves nothing', async () => {
+      const before = fixedPlaces()
       const started = await startWithImage()
       const run = ['run', '--rm', 'busybox:test', '/bin/busybox', 'echo', 'hello']
       expect(execFileSync('docker', run, { env: started.env, encoding: 'utf8' })).toBe('hello\n')
@@ -74,6 +82,7 @@ describe.skipIf(missing.length > 0)(
       await started.dockerd.stop()
       await started.dockerd.stop()
       expect(tracesOf(started.dir)).toEqual([])
+      expect(fixedPlaces()).toEqual(before)
       expect(lines.filter((line) => line.startsWith('could not'))).toEqual([])
     })
 
@@ -86,12 +95,14 @@ describe.skipIf(missing.length > 0)(
     })
 
     it('cleans up even after the daemon itself was killed', async () => {
+      const before = fixedPlaces()
       const started = await startWithImage()
       execFileSync('docker', ['run', '-d', 'busybox:test', '/bin/busybox', 'sleep', '600'], { env: started.env })
       const [id] = readdirSync(path.join(started.dockerd.dataRoot, 'containers')) as [string]
       process.kill(started.dockerd.pid, 'SIGKILL')
       await started.dockerd.stop()
       expect(tracesOf(started.dir)).toEqual([])
+      expect(fixedPlaces()).toEqual(before)
       const cgroups = readdirSync('/sys/fs/cgroup').map((name) => `/sys/fs/cgroup/${name}/docker/${id}`)
       expect(cgroups.filter((dir) => existsSync(dir))).toEqual([])
     })

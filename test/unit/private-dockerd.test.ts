@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import {
   computeDockerdArguments,
   computeDockerdLayout,
@@ -6,11 +9,13 @@ import {
   pickReason,
 } from '../../src/engines/private-dockerd.js'
 import { computeMissingForDockerd, type DockerdGround } from '../../src/engines/private-dockerd-needs.js'
+import { clearFixedPlaces, rememberFixedPlaces } from '../../src/engines/private-dockerd-places.js'
 import { parseMountPointsUnder } from '../../src/engines/private-dockerd-sweep.js'
 
 const ground: DockerdGround = {
   uid: 0,
   effectiveCapabilities: 1n << 21n,
+  uidMap: '         0          0 4294967295\n',
   mounts: 'cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n',
   findProgram: (name) => `/usr/bin/${name}`,
 }
@@ -26,6 +31,7 @@ describe('what a private Docker daemon needs', () => {
   it('is named when missing, each part in its own words', () => {
     const bare: DockerdGround = {
       uid: 1000,
+      uidMap: ground.uidMap,
       effectiveCapabilities: 0n,
       mounts: 'cgroup2 /sys/fs/cgroup cgroup2 ro 0 0\n',
       findProgram: (name) => (name === 'dockerd' ? undefined : `/usr/bin/${name}`),
@@ -37,6 +43,9 @@ describe('what a private Docker daemon needs', () => {
     ])
     expect(computeMissingForDockerd({ ...ground, effectiveCapabilities: 0xa80425fbn })).toEqual([
       'this root may not mount (no CAP_SYS_ADMIN)',
+    ])
+    expect(computeMissingForDockerd({ ...ground, uidMap: '         0       1000          1\n' })).toEqual([
+      'root here is only root inside a user namespace',
     ])
   })
 })
@@ -52,6 +61,57 @@ describe('layout and arguments', () => {
   it('refuse a directory whose sockets the kernel would not take', () => {
     expect(fitsSocketPath('/tmp/spark-abcdef')).toBe(true)
     expect(fitsSocketPath(`/tmp/${'a'.repeat(80)}`)).toBe(false)
+  })
+})
+
+describe('the places that a daemon makes wherever it lives', () => {
+  let root: string
+  beforeEach(() => {
+    root = mkdtempSync(path.join(os.tmpdir(), 'places-'))
+    mkdirSync(path.join(root, 'run'))
+    mkdirSync(path.join(root, 'opt'))
+  })
+  afterEach(() => rmSync(root, { recursive: true }))
+
+  const make = () => {
+    for (const dir of [
+      'etc/docker',
+      'opt/containerd/bin',
+      'opt/containerd/lib',
+      'run/containerd/s',
+      'run/docker/plugins',
+    ]) {
+      mkdirSync(path.join(root, dir), { recursive: true })
+    }
+    writeFileSync(path.join(root, 'etc/docker/key.json'), '{}')
+  }
+  const left = () => (readdirSync(root, { recursive: true }) as string[]).sort()
+
+  it('go with the last of the private daemons', () => {
+    rememberFixedPlaces('/tmp/a', root)
+    make()
+    rememberFixedPlaces('/tmp/b', root)
+    clearFixedPlaces('/tmp/a', root)
+    expect(left()).toContain('etc/docker/key.json')
+    clearFixedPlaces('/tmp/b', root)
+    clearFixedPlaces('/tmp/b', root)
+    expect(left()).toEqual(['etc', 'opt', 'run'])
+  })
+
+  it('stay where they were before, where somebody uses them, and where the machine has a daemon of its own', () => {
+    mkdirSync(path.join(root, 'etc/docker'), { recursive: true })
+    writeFileSync(path.join(root, 'etc/docker/key.json'), '{}')
+    rememberFixedPlaces('/tmp/a', root)
+    make()
+    writeFileSync(path.join(root, 'run/docker/plugins/x.sock'), '')
+    clearFixedPlaces('/tmp/a', root)
+    const kept = ['etc', 'etc/docker', 'etc/docker/key.json', 'opt', 'run', 'run/docker', 'run/docker/plugins']
+    expect(left()).toEqual([...kept, 'run/docker/plugins/x.sock'])
+    rememberFixedPlaces('/tmp/a', root)
+    make()
+    writeFileSync(path.join(root, 'run/docker.sock'), '')
+    clearFixedPlaces('/tmp/a', root)
+    expect(left()).toContain('opt/containerd/lib')
   })
 })
 
