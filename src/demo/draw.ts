@@ -5,6 +5,9 @@ const BLOCKS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'] as c
 const STEPS = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] as const
 const BAR_WIDTH = 40
 
+/** What stands in a line of the picture beside its bar: a name, a size, and the legend of the mark. */
+const BESIDE_BAR = 53
+
 /** What the bars are measured against. */
 export interface Scale {
   sizeBytes: number
@@ -21,14 +24,16 @@ export function drawBar(share: number, width = BAR_WIDTH, markAt?: number): stri
 }
 
 /** The picture of one moment: what the driver took, what a cgroup shows of it, and what is left to the machine. */
-export function drawMoment(sample: Sample, scale: Scale, cgroupName: string): string[] {
+export function drawMoment(sample: Sample, scale: Scale, cgroupName: string, columns = 120): string[] {
+  const width = Math.max(8, Math.min(BAR_WIDTH, columns - BESIDE_BAR))
   const row = (name: string, bytes: number, mark?: number) =>
-    `  ${name.padEnd(15)} ${drawBar(bytes / scale.sizeBytes, BAR_WIDTH, mark)} ${formatBytes(bytes).padStart(10)}`
-  const low = sample.availableBytes < scale.reserveBytes ? '  under the reserve!' : ''
+    `  ${name.padEnd(15)} ${drawBar(bytes / scale.sizeBytes, width, mark)} ${formatBytes(bytes).padStart(10)}`
+  const isLow = sample.availableBytes < scale.reserveBytes
+  const legend = isLow ? 'under the reserve!' : `reserve ${formatBytes(scale.reserveBytes)}`
   return [
     row('GPU driver', sample.driverBytes),
     row(cgroupName, sample.cgroupBytes),
-    `${row('MemAvailable', sample.availableBytes, scale.reserveBytes / scale.sizeBytes)}  ┃ reserve ${formatBytes(scale.reserveBytes)}${low}`,
+    `${row('MemAvailable', sample.availableBytes, scale.reserveBytes / scale.sizeBytes)}  ┃ ${legend}`,
   ]
 }
 
@@ -55,7 +60,7 @@ export function isWorthALine(last: Sample | undefined, next: Sample, scale: Scal
 }
 
 /** The course of MemAvailable as one line of blocks; every character shows the lowest value of its stretch of time. */
-export function drawCourse(course: readonly Sample[], scale: Scale, width = 60): string {
+export function drawCourse(course: readonly Sample[], scale: Scale, width = 40): string {
   const end = course.at(-1)?.ms ?? 0
   if (end === 0) return ''
   const lowest = new Array<number | undefined>(width).fill(undefined)

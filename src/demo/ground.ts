@@ -48,6 +48,8 @@ export interface Ground {
  */
 export async function prepareGround(options: GroundOptions): Promise<Ground> {
   const { screen, undo, signal } = options
+  // Before anything is made: a size that cannot be is better refused at once.
+  computeSmallMachine(readMeminfo().availableBytes, options.machineBytes)
   const janitor = startJanitor()
   await undo.add('the janitor', () => janitor.dismiss())
   const dir = makeShortTemporaryDir('spark-demo-')
@@ -65,7 +67,7 @@ export async function prepareGround(options: GroundOptions): Promise<Ground> {
   const machine = computeSmallMachine(readMeminfo().availableBytes, options.machineBytes)
   const plan = layPlan(paths, machine, findProgram('runc') ?? '/usr/bin/runc')
   const noHugePages = await provideHugePages(machine, undo, janitor)
-  const observer = startObserver({ meminfoFile: '/proc/meminfo', withholdBytes: machine.withholdBytes })
+  const observer = startObserver({ meminfoFile: '/proc/meminfo', ...machine })
   await undo.add('the observer', () => observer.close())
   const common = { paths, machine, screen, observer, signal }
   const inContainers = 'dockerd' in opened && noHugePages === undefined

@@ -25,7 +25,19 @@ const SMALLEST_BYTES = 1 * GIB
 /** The part of MemAvailable that the demo may put at stake. */
 const SHARE_OF_AVAILABLE = 1 / 4
 
+/** What the default policy gives a container at least (`budget.min`). */
+const LEAST_BUDGET_BYTES = 256 * MIB
+
 const floorTo = (bytes: number, step: number) => Math.floor(bytes / step) * step
+
+/** The two budgets of the scene guard, which fit beside the reserve together: the bystander's is the smaller one. */
+export function computeGuardBudgets({ sizeBytes, budgetBytes }: SmallMachine): {
+  bystanderBytes: number
+  culpritBytes: number
+} {
+  const atLeast = (bytes: number) => Math.max(LEAST_BUDGET_BYTES, floorTo(bytes, 2 * MIB))
+  return { bystanderBytes: atLeast(sizeBytes / 8), culpritBytes: atLeast(budgetBytes / 2) }
+}
 
 /**
  * The machine to rehearse: at most 4 GiB and a quarter of what is available, with the reserve of the default policy.

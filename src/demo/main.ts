@@ -1,9 +1,10 @@
-import { constants } from 'node:os'
-import { ExpectedError } from '../errors.js'
+import { debugWanted } from '../debug-log.js'
 import { readCgroupLayout } from '../host/cgroup.js'
 import { formatBytes } from '../plan/size.js'
 import { type DemoArguments, demoUsage, parseDemoArguments } from './arguments.js'
+import { type DemoFailure, describeFailure, describeInterruption } from './failure.js'
 import { type Ground, prepareGround } from './ground.js'
+import { listenForInterrupts } from './interruption.js'
 import { playScene, type Scene } from './play.js'
 import { type DemoReport, renderRemarks, renderTable, type SceneResult } from './report.js'
 import { budgetScene } from './scenes/budget.js'
@@ -15,58 +16,67 @@ import { createUndoStack, type UndoStack } from './undo.js'
 
 const scenes: readonly Scene[] = [unprotectedScene, budgetScene, maxScene, guardScene]
 
-/** A scene that is interrupted gets this long to notice, before everything under it is taken away. */
-const INTERRUPT_PATIENCE_MS = 2_000
-
-const INTERRUPTS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-
 /**
  * Plays the demo.
  *
- * @returns the exit code: 0 when every scene did what it should, 1 when one did not, 2 for misuse, 128 + n for signal n.
+ * @returns the exit code: 0 when every scene did what it should, 1 when one did not, 2 for misuse, 70 for a mistake of ours,
+ *   128 + n for signal n, 141 when nobody reads its output any more.
  */
 export async function runDemo(argv: string[]): Promise<number> {
-  let args: DemoArguments
-  try {
-    args = parseDemoArguments(argv)
-  } catch (error) {
-    return complain(error)
-  }
-  if (args.help) {
-    process.stdout.write(demoUsage)
-    return 0
-  }
-  const screen = createScreen(screenOptionsFor(args.json ? process.stderr : process.stdout))
+  // Asked for even where the rest cannot be understood.
+  const json = argv.includes('--json')
+  const screen = createScreen(screenOptionsFor(json ? process.stderr : process.stdout))
   const undo = createUndoStack()
   const interruption = listenForInterrupts(screen)
-  let exitCode: number
+  const played: SceneResult[] = []
+  let report: DemoReport | undefined
+  let failure: DemoFailure | undefined
   try {
-    const playing = play(args, screen, undo, interruption.signal)
+    const args = parseDemoArguments(argv)
+    if (args.help) {
+      process.stdout.write(demoUsage)
+      return 0
+    }
+    const playing = play(args, screen, undo, interruption.signal, played)
     // Once interrupted, what becomes of the scene is of no interest any more.
     playing.catch(() => {})
-    const report = await Promise.race([playing, interruption.patienceOver])
-    exitCode =
-      report === undefined || interruption.signal.aborted ? interruption.exitCode() : finish(report, args, screen)
+    report = await Promise.race([playing, interruption.patienceOver])
+    if (report !== undefined && interruption.cause() === undefined) showResults(report, screen)
   } catch (error) {
-    exitCode = interruption.signal.aborted ? interruption.exitCode() : complain(error)
+    if (interruption.cause() === undefined) {
+      failure = describeFailure(error)
+      complain(failure, error)
+    }
   }
-  for (const failure of await undo.run()) {
-    screen.say(`Could not clean up ${failure}.`)
-    exitCode ||= 1
+  for (const left of await undo.run()) {
+    screen.say(`Could not clean up ${left}.`)
+    failure ??= { error: { code: 'NOT_CLEANED_UP', message: `could not clean up ${left}`, hint: null, exit: 1 } }
   }
+  const cause = interruption.cause()
+  if (cause !== undefined) {
+    failure = describeInterruption(cause)
+    if (cause.error !== undefined) complain(failure, cause.error)
+  }
+  if (json) await writeLine({ scenes: played, ...report, ...(failure === undefined ? {} : { ok: false, ...failure }) })
   interruption.close()
-  return exitCode
+  // The line itself may have met a closed pipe.
+  return interruption.cause()?.exitCode ?? failure?.error.exit ?? (report?.ok === true ? 0 : 1)
 }
 
-async function play(args: DemoArguments, screen: Screen, undo: UndoStack, signal: AbortSignal): Promise<DemoReport> {
+async function play(
+  args: DemoArguments,
+  screen: Screen,
+  undo: UndoStack,
+  signal: AbortSignal,
+  played: SceneResult[],
+): Promise<DemoReport> {
   const ground = await prepareGround({ screen, undo, signal, engine: args.engine, machineBytes: args.machineBytes })
   introduce(ground, screen)
-  const results: SceneResult[] = []
   for (const [index, scene] of scenes.entries()) {
     signal.throwIfAborted()
     // The first scene shows a machine without any protection.
     if (index === 1) await ground.startGuard()
-    results.push(await playScene(scene, ground.stage, `${index + 1}/${scenes.length}`))
+    played.push(await playScene(scene, ground.stage, `${index + 1}/${scenes.length}`))
   }
   const { machine, engine } = ground.stage
   return {
@@ -78,8 +88,8 @@ async function play(args: DemoArguments, screen: Screen, undo: UndoStack, signal
       cgroup: readCgroupLayout().mode,
       gpu: ground.gpu,
     },
-    scenes: results,
-    ok: results.every((result) => result.ok),
+    scenes: played,
+    ok: played.every((result) => result.ok),
   }
 }
 
@@ -102,60 +112,20 @@ function introduce({ stage, engineMissing, gpu }: Ground, screen: Screen): void 
   screen.say(`In the commands, $GPU stands for: ${stage.gpuFlags()}`)
 }
 
-function finish(report: DemoReport, args: DemoArguments, screen: Screen): number {
+function showResults(report: DemoReport, screen: Screen): void {
   screen.heading('What was seen')
   for (const line of renderTable(report)) screen.say(line)
   for (const remark of renderRemarks(report)) screen.say(remark)
   screen.say(report.ok ? 'Every scene did what it should.' : 'Not every scene did what it should.')
-  if (args.json) process.stdout.write(`${JSON.stringify(report)}\n`)
-  return report.ok ? 0 : 1
 }
 
-interface Interruption {
-  readonly signal: AbortSignal
-  /** Resolves to undefined some time after the first signal. */
-  readonly patienceOver: Promise<undefined>
-  exitCode(): number
-  close(): void
+/** One JSON object as the last line of stdout, written before we go on. */
+function writeLine(line: unknown): Promise<void> {
+  return new Promise((resolve) => process.stdout.write(`${JSON.stringify(line)}\n`, () => resolve()))
 }
 
-function listenForInterrupts(screen: Screen): Interruption {
-  const abort = new AbortController()
-  let exitCode = 0
-  let timer: NodeJS.Timeout | undefined
-  let over: () => void = () => {}
-  const patienceOver = new Promise<undefined>((resolve) => {
-    over = () => resolve(undefined)
-  })
-  const onSignal = (name: NodeJS.Signals) => {
-    if (abort.signal.aborted) {
-      screen.say('Still cleaning up; it takes a few seconds.')
-      return
-    }
-    exitCode = 128 + constants.signals[name]
-    abort.abort()
-    screen.endPicture()
-    screen.say(`\nInterrupted by ${name}; cleaning up.`)
-    timer = setTimeout(over, INTERRUPT_PATIENCE_MS)
-  }
-  for (const name of INTERRUPTS) process.on(name, onSignal)
-  return {
-    signal: abort.signal,
-    patienceOver,
-    exitCode: () => exitCode,
-    close() {
-      clearTimeout(timer)
-      for (const name of INTERRUPTS) process.off(name, onSignal)
-    },
-  }
-}
-
-/** Says what went wrong: a sentence for what a person can mend, everything for what is our mistake. */
-function complain(error: unknown): number {
-  if (error instanceof ExpectedError) {
-    process.stderr.write(`demo: ${error.message}\n${error.hint === undefined ? '' : `${error.hint}\n`}`)
-    return error.exitCode
-  }
-  process.stderr.write(`demo: ${error instanceof Error ? error.stack : String(error)}\n`)
-  return 70
+/** Says what went wrong, in a sentence; where it happened only for somebody who asked. */
+function complain({ error: { message, hint } }: DemoFailure, error: unknown): void {
+  process.stderr.write(`demo: ${message}\n${hint === null ? '' : `${hint}\n`}`)
+  if (debugWanted() && error instanceof Error) process.stderr.write(`${error.stack}\n`)
 }

@@ -2,6 +2,7 @@ import { openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync }
 import { parentPort, workerData } from 'node:worker_threads'
 import { parseMeminfo } from '../host/meminfo.js'
 import type { MemoryCgroupFiles } from './container-cgroup.js'
+import { createDriftMeter } from './drift.js'
 import type { Observation, ObserverAnswer, ObserverRequest, ObserverSetup, Sample } from './sample.js'
 
 /** Reading /proc/meminfo costs some 10 µs, so that this is well below 1 % of a core. */
@@ -26,6 +27,9 @@ let watched: MemoryCgroupFiles[] = []
 let pids: number[] = []
 let cgroupBytes = 0
 let driverBytes = 0
+/** Memory that the engines took of the machine: the driver's and their own, without what the kernel can drop. */
+let takenBytes = 0
+let drift = createDriftMeter()
 let lastEngineMs = 0
 let lastReportMs = 0
 let observation = emptyObservation()
@@ -37,13 +41,16 @@ function emptyObservation(): Observation {
     cgroupPeakBytes: 0,
     looks: 0,
     longestGapMs: 0,
+    othersTookBytes: 0,
+    othersGaveBackBytes: 0,
     course: [],
   }
 }
 
-function readMachine() {
+function readAvailable(): number {
   const length = readSync(meminfoFd, buffer, 0, buffer.length, 0)
-  return parseMeminfo(buffer.toString('latin1', 0, length), setup.meminfoFile, setup.withholdBytes)
+  // Below zero for a moment is possible where others took what is withheld.
+  return parseMeminfo(buffer.toString('latin1', 0, length), setup.meminfoFile).availableBytes - setup.withholdBytes
 }
 
 function readNumber(file: string): number {
@@ -81,13 +88,16 @@ function memoryFilesBytes(pid: number): number {
 function lookAtEngines() {
   const ofCgroups = watched.flatMap((files) => readText(files.procsFile).trim().split('\n').filter(Boolean).map(Number))
   let residentBytes = 0
+  let ownBytes = 0
   driverBytes = 0
   for (const pid of [...pids, ...ofCgroups]) {
     const status = readText(`/proc/${pid}/status`)
     residentBytes += statusBytes(status, 'VmRSS')
+    ownBytes += statusBytes(status, 'RssAnon')
     // Pages of a memory file that are mapped are in both.
     driverBytes += Math.max(statusBytes(status, 'HugetlbPages'), memoryFilesBytes(pid))
   }
+  takenBytes = driverBytes + ownBytes
   const newest = watched.at(-1)
   if (newest === undefined) {
     cgroupBytes = residentBytes
@@ -108,12 +118,14 @@ function keepInCourse(sample: Sample) {
 
 function look() {
   const now = performance.now()
-  const machine = readMachine()
+  const available = readAvailable()
   if (now - lastEngineMs >= ENGINE_EVERY_MS) {
     lastEngineMs = now
     lookAtEngines()
+    drift.add(now - startedMs, setup.sizeBytes - takenBytes - available)
   }
-  const sample: Sample = { ms: now - startedMs, availableBytes: machine.availableBytes, driverBytes, cgroupBytes }
+  const availableBytes = Math.max(0, available)
+  const sample: Sample = { ms: now - startedMs, availableBytes, driverBytes, cgroupBytes }
   observation.looks += 1
   observation.longestGapMs = Math.max(observation.longestGapMs, now - lastMs)
   observation.minAvailableBytes = Math.min(observation.minAvailableBytes, sample.availableBytes)
@@ -140,6 +152,8 @@ port.on('message', (request: ObserverRequest) => {
       pids = []
       cgroupBytes = 0
       driverBytes = 0
+      takenBytes = 0
+      drift = createDriftMeter()
       startedMs = performance.now()
       lastMs = startedMs
       timer ??= setInterval(look, LOOK_EVERY_MS)
@@ -155,7 +169,7 @@ port.on('message', (request: ObserverRequest) => {
       look()
       clearInterval(timer)
       timer = undefined
-      answer({ kind: 'observation', observation })
+      answer({ kind: 'observation', observation: { ...observation, ...drift.read() } })
       break
   }
 })

@@ -1,18 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ExpectedError } from '../errors.js'
 import { formatBytes } from '../plan/size.js'
 import { drawCourse } from './draw.js'
+import { type Drift, isNotable, notableDriftBytes } from './drift.js'
 import { type EngineTalk, otherWords, parseEngineTalk } from './engine-talk.js'
 import { type SceneName, type SceneResult, skippedScene } from './report.js'
 import type { Observation } from './sample.js'
 import type { Actor, Performance, Stage } from './stage.js'
 
 /** What a scene finds out by itself; the observer adds the rest. */
-type SceneFindings = Omit<
+export type SceneFindings = Omit<
   SceneResult,
-  'name' | 'peakDriverBytes' | 'cgroupPeakBytes' | 'minAvailableBytes' | 'ok' | 'complaints'
+  'name' | 'peakDriverBytes' | 'cgroupPeakBytes' | 'minAvailableBytes' | 'ok' | 'complaints' | keyof Drift
 > & {
-  /** What happened, in sentences for the reader. */
-  story: string[]
+  /** What happened, in sentences for the reader, none of which says more than was observed. */
+  tell(seen: Pick<Observation, 'minAvailableBytes'>): string[]
 }
 
 export interface Scene {
@@ -22,7 +24,8 @@ export interface Scene {
   lookAt(stage: Stage): string[]
   /** The engines without which it cannot be played. */
   readonly actors: readonly Actor[]
-  act(stage: Stage): Promise<SceneFindings>
+  /** Plays it; the names of its containers come from `nameOf`, so that it can be played again. */
+  act(stage: Stage, nameOf: (name: string) => string): Promise<SceneFindings>
   /** What is not as it should be, one sentence each. */
   judge(result: SceneResult, stage: Stage): string[]
 }
@@ -45,38 +48,71 @@ export async function playScene(scene: Scene, stage: Stage, label: string): Prom
     screen.say(`  Skipped: ${missing}.`)
     return skippedScene(scene.name, missing)
   }
+  const first = await playOnce(scene, stage, (name) => name)
+  if (first.ok || !isNotable(first, stage.machine.sizeBytes)) return first
+  screen.say('  Others moved memory while this scene was played, so it is played once more.')
+  return { ...(await playOnce(scene, stage, (name) => `${name}-again`)), repeated: true }
+}
+
+async function playOnce(scene: Scene, stage: Stage, nameOf: (name: string) => string): Promise<SceneResult & Drift> {
+  const { screen } = stage
   await settle(stage)
-  const { findings, observation } = await watch(scene, stage)
-  const { story, ...found } = findings
-  const result: SceneResult = {
+  const { findings, observation, refusal } = await watch(scene, stage, nameOf)
+  const { tell, ...found } = findings
+  const result: SceneResult & Drift = {
     name: scene.name,
     ...found,
     peakDriverBytes: observation.peakDriverBytes,
     cgroupPeakBytes: stage.engine === 'none' ? null : observation.cgroupPeakBytes,
     minAvailableBytes: observation.minAvailableBytes,
+    othersTookBytes: observation.othersTookBytes,
+    othersGaveBackBytes: observation.othersGaveBackBytes,
     ok: false,
     complaints: [],
   }
-  result.complaints = scene.judge(result, stage)
+  result.complaints = refusal === undefined ? scene.judge(result, stage) : [refusal]
   result.ok = result.complaints.length === 0
   sayCourse(stage, observation)
-  for (const line of story) screen.say(`  ${line}`)
+  for (const line of [...tell(observation), ...tellDrift(observation, stage.machine.sizeBytes)]) screen.say(`  ${line}`)
   for (const complaint of result.complaints) screen.say(`  Not as it should be: ${complaint}.`)
   return result
 }
 
-async function watch(scene: Scene, stage: Stage) {
+/** What to say of memory that is not the scene's. */
+export function tellDrift({ othersTookBytes, othersGaveBackBytes }: Drift, sizeBytes: number): string[] {
+  const moved = (did: string, bytes: number) =>
+    bytes < notableDriftBytes(sizeBytes)
+      ? []
+      : [`Note: other programs of this host ${did} ${formatBytes(bytes)} meanwhile.`]
+  return [...moved('took', othersTookBytes), ...moved('gave back', othersGaveBackBytes)]
+}
+
+const NOTHING_FOUND: SceneFindings = {
+  exitCode: null,
+  engineSaw: null,
+  killedBy: null,
+  bystanderAlive: null,
+  tell: () => [],
+}
+
+async function watch(scene: Scene, stage: Stage, nameOf: (name: string) => string) {
   const { screen, machine, observer } = stage
   stage.beginScene()
   observer.begin()
   observer.onSample((sample) => screen.show(sample, machine, stage.cgroupName))
+  let findings = NOTHING_FOUND
+  let refusal: string | undefined
   try {
-    const findings = await scene.act(stage)
-    return { findings, observation: await observer.finish() }
+    findings = await scene.act(stage, nameOf)
+  } catch (error) {
+    // A scene that cannot go on is judged like one that went wrong; the others can still be played.
+    if (!(error instanceof ExpectedError)) throw error
+    refusal = error.message
   } finally {
     observer.onSample(undefined)
     screen.endPicture()
   }
+  return { findings, refusal, observation: await observer.finish() }
 }
 
 function sayCourse({ screen, machine }: Stage, observation: Observation): void {
@@ -86,10 +122,15 @@ function sayCourse({ screen, machine }: Stage, observation: Observation): void {
   screen.say(`  ${' '.repeat(15)} ${seconds} s, looked at ${looks} times, at most ${Math.ceil(longestGapMs)} ms apart`)
 }
 
-/** Waits until the memory of the scene before is back. */
+/** Waits until the memory of the scene before is back, and no more of it comes; of others', too, in the hope that they end soon. */
 async function settle(stage: Stage): Promise<void> {
   const deadline = Date.now() + SETTLE_DEADLINE_MS
-  while (Date.now() < deadline && stage.freeShare() < 0.9) await sleep(POLL_MS, undefined, { signal: stage.signal })
+  let before = 0
+  for (let share = stage.freeShare(); Date.now() < deadline; share = stage.freeShare()) {
+    if (share >= 0.9 && share <= 1.1 && share - before < 0.01) return
+    before = share
+    await sleep(POLL_MS, undefined, { signal: stage.signal })
+  }
 }
 
 /** Shows the command of an engine that was started, as a person would have typed it. */

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
+import { ExpectedError } from '../errors.js'
 import { findTombstone, readTombstones } from '../guard/tombstones.js'
 import { hugePagesInUseBytes, readMeminfo } from '../host/meminfo.js'
 import { nativeBuildDir, packageDir } from '../host/package-files.js'
@@ -99,7 +100,8 @@ export function createProcessStage(setup: ProcessStageSetup): Stage {
     const id = randomUUID()
     const request = encodeRequest({ id, budgetBytes, name: role.name })
     const answer = await ask([hook, 'admit', '--plan', paths.planFile, '--id', id, '--request', request])
-    if (answer.exitCode !== 0) throw new Error(`admission of ${role.name} failed: ${answer.output}`)
+    if (answer.exitCode !== 0)
+      throw new ExpectedError('NOT_ADMITTED', `${role.name} was refused: ${ownWords(answer.output)}`)
     return JSON.parse(answer.output) as Grant
   }
 
@@ -107,9 +109,10 @@ export function createProcessStage(setup: ProcessStageSetup): Stage {
     const answer = await ask([
       ...([hook, 'register', '--plan', paths.planFile, '--id', grant.id, '--name', role.name] as const),
       ...['--pid', String(pid), '--pgid', String(pid), '--budget-bytes', String(grant.budgetBytes)],
-      ...['--ledger', grant.ledger],
+      ...['--ledger', grant.ledger, '--engine', 'process'],
     ])
-    if (answer.exitCode !== 0) throw new Error(`${role.name} could not be registered: ${answer.output}`)
+    if (answer.exitCode !== 0)
+      throw new ExpectedError('NOT_REGISTERED', `${role.name} could not be registered: ${ownWords(answer.output)}`)
   }
 
   return {
@@ -172,6 +175,11 @@ export function createProcessStage(setup: ProcessStageSetup): Stage {
       }
     },
   }
+}
+
+/** What one of our programs said, without its name before it. */
+function ownWords(output: string): string {
+  return output.replace(/^spark-run: /, '')
 }
 
 function preloadEnv(preload: string | undefined): Record<string, string> {

@@ -14,6 +14,9 @@ export interface SceneResult {
   /** Highest charge of the container's memory cgroup, which is what `docker stats` and limits go by. */
   cgroupPeakBytes: number | null
   minAvailableBytes: number | null
+  /** What programs that are not of the scene took of the machine, or gave back to it, at most. */
+  othersTookBytes: number | null
+  othersGaveBackBytes: number | null
   killedBy: string | null
   bystanderAlive: boolean | null
   /** What `docker stats` said while the engine held its memory. */
@@ -23,6 +26,8 @@ export interface SceneResult {
   /** The guard's words, and whether the dead engine's own log has them. */
   sentence?: string | null
   sentenceInLog?: boolean
+  /** It is the second try: at the first one, others had moved too much memory. */
+  repeated?: boolean
   ok: boolean
   /** What was not as it should be, one sentence each. */
   complaints: string[]
@@ -47,6 +52,8 @@ export function skippedScene(name: SceneName, reason: string): SceneResult {
     peakDriverBytes: null,
     cgroupPeakBytes: null,
     minAvailableBytes: null,
+    othersTookBytes: null,
+    othersGaveBackBytes: null,
     killedBy: null,
     bystanderAlive: null,
     ok: false,
@@ -97,7 +104,15 @@ export function renderRemarks(report: DemoReport): string[] {
   if (scenes.some((scene) => (scene.minAvailableBytes ?? machine.reserveBytes) < machine.reserveBytes)) {
     remarks.push(`! = MemAvailable was under the reserve of ${formatBytes(machine.reserveBytes)}`)
   }
+  const past = scenes.find(
+    ({ name, engineSaw }) => name === 'guard' && (engineSaw?.totalBytes ?? 0) > machine.memTotalBytes,
+  )
+  if (past !== undefined) {
+    remarks.push('guard: that engine asks the kernel, past every library, and so it saw this host itself')
+  }
   for (const scene of scenes) {
+    if (scene.repeated === true)
+      remarks.push(`${scene.name} was played twice, since others moved memory the first time`)
     if (scene.skipped !== undefined) remarks.push(`${scene.name} was skipped: ${scene.skipped}`)
     for (const complaint of scene.complaints) remarks.push(`${scene.name}: ${complaint}`)
   }

@@ -1,4 +1,5 @@
 import type { MemoryCgroupFiles } from './container-cgroup.js'
+import type { Drift } from './drift.js'
 
 /** One look at the machine, as the observer thread takes it every few milliseconds. */
 export interface Sample {
@@ -13,7 +14,7 @@ export interface Sample {
 }
 
 /** What the observer saw of one scene. */
-export interface Observation {
+export interface Observation extends Drift {
   minAvailableBytes: number
   peakDriverBytes: number
   cgroupPeakBytes: number
@@ -28,6 +29,8 @@ export interface Observation {
 export interface ObserverSetup {
   meminfoFile: string
   withholdBytes: number
+  /** What is available of the small machine while nothing of a scene runs. */
+  sizeBytes: number
 }
 
 export type ObserverRequest =

@@ -71,7 +71,7 @@ export function createScreen({ stream, isTerminal, color, columns }: ScreenOptio
     show(sample, scale, cgroupName) {
       if (isTerminal) {
         erasePicture()
-        picture = drawMoment(sample, scale, cgroupName)
+        picture = drawMoment(sample, scale, cgroupName, columns())
         if (worst === undefined || sample.availableBytes < worst.sample.availableBytes) worst = { sample, picture }
         drawPicture()
         return

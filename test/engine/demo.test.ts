@@ -147,6 +147,33 @@ describe('the demo without an engine', () => {
     expect([traces(), overcommit()]).toEqual([[], before])
   })
 
+  it('has room on the smallest machine', async () => {
+    const { status, stdout } = await startDemo('--json', '--engine', 'none', '--machine', '1g').ended
+    const report = parseReport(stdout)
+    expectAllScenes(report, status)
+  })
+
+  it('is ended in order when nobody reads its output any more', async () => {
+    const before = overcommit()
+    const demo = startDemo('--engine', 'none')
+    await waitForWords(demo, 'Unprotected')
+    demo.child.stdout?.destroy()
+    expect(await demo.ended).toMatchObject({ status: 141, talk: '' })
+    expect([traces(), overcommit()]).toEqual([[], before])
+  })
+
+  it.each([
+    ['--machine', '100m'],
+    ['--engine', 'rkt'],
+  ])('refuses %s %s with JSON where that is asked for, before anything is made', async (...bad) => {
+    const { status, stdout } = await startDemo('--json', ...bad).ended
+    expect(status).toBe(2)
+    expect(JSON.parse(stdout)).toMatchObject({
+      ok: false,
+      error: { message: expect.stringContaining(bad[0]), exit: 2 },
+    })
+  })
+
   it('refuses bad input with one sentence', async () => {
     expect(await startDemo('--engine', 'rkt').ended).toMatchObject({
       status: 2,

@@ -1,5 +1,6 @@
 import { formatBytes } from '../../plan/size.js'
-import { parseEngineTalk } from '../engine-talk.js'
+import { type Ending, tellEnd } from '../ending.js'
+import { type EngineTalk, parseEngineTalk } from '../engine-talk.js'
 import { judgeHeld, type Scene, sayCommand, waitForExit } from '../play.js'
 import { greedArguments } from './greed.js'
 
@@ -13,23 +14,21 @@ export const budgetScene: Scene = {
   ],
   actors: ['greedy'],
 
-  async act(stage) {
+  async act(stage, nameOf) {
     const { budgetBytes } = stage.machine
-    const role = { actor: 'greedy', name: 'demo-budget', args: greedArguments(stage) } as const
+    const role = { actor: 'greedy', name: nameOf('demo-budget'), args: greedArguments(stage) } as const
     const performance = await stage.startHeld(role, budgetBytes)
     sayCommand(stage, performance)
     const exitCode = await waitForExit(stage, performance)
+    const kill = await stage.findKill(role.name)
     const { saw, heldBytes, refusals, refusedWith } = parseEngineTalk(performance.output())
     return {
       exitCode,
       engineSaw: saw,
-      killedBy: null,
+      killedBy: kill === undefined ? null : 'spark-guard',
       bystanderAlive: null,
       refusals,
-      story: [
-        `The engine was told of ${formatBytes(saw?.totalBytes ?? 0)} and took ${formatBytes(heldBytes)}.`,
-        `It asked for more ${refusals} times and was told ${refusedWith ?? 'no such thing'}; it went on with what it had and ended by itself.`,
-      ],
+      tell: () => tellBudget({ saw, heldBytes, refusals, refusedWith, exitCode, killed: kill?.sentence }),
     }
   },
 
@@ -39,4 +38,20 @@ export const budgetScene: Scene = {
       ...(result.refusals === 0 ? ['nothing was refused, although the engine asks for more than its budget'] : []),
     ]
   },
+}
+
+/** What became of the engine that was held. */
+export function tellBudget(end: Pick<EngineTalk, 'saw' | 'heldBytes' | 'refusals' | 'refusedWith'> & Ending): string[] {
+  const { saw, heldBytes, refusals, refusedWith } = end
+  return [
+    ...(saw === null
+      ? []
+      : [`The engine was told of ${formatBytes(saw.totalBytes)} and took ${formatBytes(heldBytes)}.`]),
+    ...(refusals === 0
+      ? ['It was refused nothing.']
+      : [
+          `It asked for more ${refusals === 1 ? 'once' : `${refusals} times`} and was told ${refusedWith ?? 'that there is no more'}.`,
+        ]),
+    tellEnd('It', end),
+  ]
 }

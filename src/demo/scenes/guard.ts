@@ -1,14 +1,13 @@
 import { formatBytes } from '../../plan/size.js'
+import { type Ending, tellEnd } from '../ending.js'
 import { parseEngineTalk } from '../engine-talk.js'
+import { computeGuardBudgets } from '../machine.js'
 import { type Scene, sayCommand, waitForExit, waitForTalk } from '../play.js'
 
 const MIB = 1024 ** 2
 
 /** A guard that does not see who holds what acts when the reserve is touched, not before: the kill takes this share of it. */
 const TOUCHED_SHARE = 1 / 16
-
-/** The bystander's budget, of which it holds half: enough to be worth killing for a guard that chooses badly. */
-const BYSTANDER_SHARE = 1 / 8
 
 /** An engine that no library can hold, beside one that does no harm. */
 export const guardScene: Scene = {
@@ -20,68 +19,58 @@ export const guardScene: Scene = {
   ],
   actors: ['greedy'],
 
-  async act(stage) {
+  async act(stage, nameOf) {
     const { machine } = stage
-    const budgetMib = Math.max(256, Math.floor((machine.sizeBytes * BYSTANDER_SHARE) / MIB / 2) * 2)
-    const bystander = await stage.startHeld(
-      {
-        actor: 'greedy',
-        name: 'demo-bystander',
-        args: ['--mode', 'polite', '--percent', '50', '--chunk', '64m', '--hold', '600', '--json'],
-      },
-      budgetMib * MIB,
-    )
-    sayCommand(stage, bystander)
-    await waitForTalk(stage, bystander, (talk) => talk.heldBytes > 0)
-
-    const role = {
+    const { bystanderBytes, culpritBytes } = computeGuardBudgets(machine)
+    const bystanderRole = {
       actor: 'greedy',
-      name: 'demo-bypass',
-      args: [
-        '--mode',
-        'bypass',
-        '--chunk',
-        '8m',
-        '--limit',
-        `${Math.floor(machine.sizeBytes / MIB)}m`,
-        '--hold',
-        '30',
-        '--json',
-      ],
-      bypass: true,
-      keep: true,
+      name: nameOf('demo-bystander'),
+      args: ['--mode', 'polite', '--percent', '50', '--chunk', '64m', '--hold', '600', '--json'],
     } as const
-    const culprit = await stage.startHeld(role, machine.budgetBytes / 2)
-    sayCommand(stage, culprit)
-    const exitCode = await waitForExit(stage, culprit)
-    const kill = await stage.findKill(role.name)
-    const bystanderAlive = (await stage.isAlive('demo-bystander')) && !bystander.hasExited()
-    await bystander.end()
+    const bystander = await stage.startHeld(bystanderRole, bystanderBytes)
+    try {
+      sayCommand(stage, bystander)
+      await waitForTalk(stage, bystander, (talk) => talk.heldBytes > 0)
 
-    const { saw, heldBytes } = parseEngineTalk(culprit.output())
-    return {
-      exitCode,
-      engineSaw: saw,
-      killedBy: kill === undefined ? null : 'spark-guard',
-      bystanderAlive,
-      sentence: kill?.sentence ?? null,
-      sentenceInLog: kill?.log.includes(kill.sentence) ?? false,
-      story: [
-        `The engine had a budget of ${formatBytes(machine.budgetBytes / 2)} and had taken ${formatBytes(heldBytes)} when it was killed.`,
-        ...(kill === undefined ? [] : ['Its own log, where its owner looks first, has the same sentence.']),
-        ...(kill === undefined || kill.explanation === ''
-          ? []
-          : [
-              'spark-run explain demo-bypass says:',
-              ...kill.explanation.split('\n').map((line) => `  ${line}`.trimEnd()),
-            ]),
-        ...(stage.guardSeesUse
-          ? []
-          : [
-              'Shared memory belongs to nobody in particular, so the guard acted when the reserve was touched, not before.',
-            ]),
-        `The bystander ${bystanderAlive ? 'still runs and holds its memory' : 'is dead'}.`,
-      ],
+      const limit = ['--limit', `${Math.floor(machine.sizeBytes / MIB)}m`]
+      const role = {
+        actor: 'greedy',
+        name: nameOf('demo-bypass'),
+        args: ['--mode', 'bypass', '--chunk', '8m', ...limit, '--hold', '30', '--json'],
+        bypass: true,
+        keep: true,
+      } as const
+      const culprit = await stage.startHeld(role, culpritBytes)
+      sayCommand(stage, culprit)
+      const exitCode = await waitForExit(stage, culprit)
+      const kill = await stage.findKill(role.name)
+      const bystanderAlive = (await stage.isAlive(bystanderRole.name)) && !bystander.hasExited()
+      const bystanderKill = bystanderAlive ? undefined : await stage.findKill(bystanderRole.name)
+      const { saw, heldBytes } = parseEngineTalk(culprit.output())
+      const sentenceInLog = kill?.log.includes(kill.sentence) ?? false
+      return {
+        exitCode,
+        engineSaw: saw,
+        killedBy: kill === undefined ? null : 'spark-guard',
+        bystanderAlive,
+        sentence: kill?.sentence ?? null,
+        sentenceInLog,
+        tell: () =>
+          tellGuard({
+            ...{
+              name: role.name,
+              budgetBytes: culpritBytes,
+              heldBytes,
+              exitCode,
+              killed: kill?.sentence,
+              sentenceInLog,
+            },
+            ...{ explanation: kill?.explanation ?? '', guardSeesUse: stage.guardSeesUse },
+            ...{ bystanderAlive, bystanderKilled: bystanderKill?.sentence },
+          }),
+      }
+    } finally {
+      await bystander.end()
     }
   },
 
@@ -99,4 +88,38 @@ export const guardScene: Scene = {
     }
     return complaints
   },
+}
+
+/** What became of the two engines. */
+export function tellGuard(
+  end: Ending & {
+    name: string
+    budgetBytes: number
+    heldBytes: number
+    sentenceInLog: boolean
+    explanation: string
+    guardSeesUse: boolean
+    bystanderAlive: boolean
+    bystanderKilled: string | undefined
+  },
+): string[] {
+  const { name, budgetBytes, heldBytes, killed, sentenceInLog, explanation, guardSeesUse } = end
+  const budget = `The engine had a budget of ${formatBytes(budgetBytes)} and had taken ${formatBytes(heldBytes)}`
+  return [
+    ...(killed === undefined
+      ? [`${budget}; the guard has no record of a kill.`, tellEnd('It', end)]
+      : [`${budget} when it was killed.`]),
+    ...(sentenceInLog ? ['Its own log, where its owner looks first, has the same sentence.'] : []),
+    ...(explanation === ''
+      ? []
+      : [`spark-run explain ${name} says:`, ...explanation.split('\n').map((line) => `  ${line}`.trimEnd())]),
+    ...(killed === undefined || guardSeesUse
+      ? []
+      : [
+          'Shared memory belongs to nobody in particular, so the guard acted when the reserve was touched, not before.',
+        ]),
+    end.bystanderAlive
+      ? 'The bystander still runs and holds its memory.'
+      : `The bystander is dead${end.bystanderKilled === undefined ? '' : `: ${end.bystanderKilled}`}.`,
+  ]
 }

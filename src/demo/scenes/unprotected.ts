@@ -1,5 +1,6 @@
 import { formatBytes } from '../../plan/size.js'
-import { parseEngineTalk } from '../engine-talk.js'
+import { type Ending, tellEnd } from '../ending.js'
+import { type EngineTalk, parseEngineTalk } from '../engine-talk.js'
 import { type Scene, sayCommand, waitForExit, waitForTalk } from '../play.js'
 import { greedArguments } from './greed.js'
 
@@ -13,30 +14,26 @@ export const unprotectedScene: Scene = {
   ],
   actors: ['greedy'],
 
-  async act(stage) {
-    const performance = await stage.startUnprotected({
-      actor: 'greedy',
-      name: 'demo-unprotected',
-      args: greedArguments(stage),
-    })
+  async act(stage, nameOf) {
+    const role = { actor: 'greedy', name: nameOf('demo-unprotected'), args: greedArguments(stage) } as const
+    const performance = await stage.startUnprotected(role)
     sayCommand(stage, performance)
     await waitForTalk(stage, performance, (talk) => talk.heldBytes > stage.machine.sizeBytes * 0.8)
-    const statsBytes = await stage.readStatsBytes('demo-unprotected')
+    const statsBytes = await stage.readStatsBytes(role.name)
     const exitCode = await waitForExit(stage, performance)
     const { saw, heldBytes } = parseEngineTalk(performance.output())
     return {
       exitCode,
       engineSaw: saw,
+      // No guard runs yet.
       killedBy: null,
       bystanderAlive: null,
       statsBytes: statsBytes ?? null,
-      story: [
-        `The engine was told of ${formatBytes(saw?.totalBytes ?? 0)} and took ${formatBytes(heldBytes)}.`,
-        ...(statsBytes === undefined
-          ? []
-          : [`Meanwhile docker stats said ${formatBytes(statsBytes)}: no memory limit can see what the driver takes.`]),
-        'The reserve is gone. On the real machine this is where it hangs, until somebody comes to its power button.',
-      ],
+      tell: ({ minAvailableBytes }) =>
+        tellUnprotected({
+          ...{ saw, heldBytes, statsBytes, exitCode, killed: undefined, minAvailableBytes },
+          reserveBytes: stage.machine.reserveBytes,
+        }),
     }
   },
 
@@ -52,4 +49,24 @@ export const unprotectedScene: Scene = {
     }
     return complaints
   },
+}
+
+/** What became of the machine that nobody protects. */
+export function tellUnprotected(
+  end: Pick<EngineTalk, 'saw' | 'heldBytes'> &
+    Ending & { statsBytes: number | undefined; minAvailableBytes: number; reserveBytes: number },
+): string[] {
+  const { saw, heldBytes, statsBytes, exitCode, minAvailableBytes, reserveBytes } = end
+  return [
+    ...(saw === null
+      ? []
+      : [`The engine was told of ${formatBytes(saw.totalBytes)} and took ${formatBytes(heldBytes)}.`]),
+    ...(statsBytes === undefined
+      ? []
+      : [`Meanwhile docker stats said ${formatBytes(statsBytes)}: no memory limit can see what the driver takes.`]),
+    ...(exitCode === 0 ? [] : [tellEnd('It', end)]),
+    minAvailableBytes < reserveBytes
+      ? 'The reserve is gone. On the real machine this is where it hangs, until somebody comes to its power button.'
+      : `The reserve was not touched: ${formatBytes(minAvailableBytes)} were always available.`,
+  ]
 }

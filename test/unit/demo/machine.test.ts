@@ -1,10 +1,15 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { parseDemoArguments } from '../../../src/demo/arguments.js'
-import { computeOvercommit, raiseOvercommit, restoreSetting } from '../../../src/demo/huge-pages.js'
-import { computeSmallMachine } from '../../../src/demo/machine.js'
+import {
+  type ChangedSetting,
+  computeOvercommit,
+  raiseOvercommit,
+  restoreSetting,
+} from '../../../src/demo/huge-pages.js'
+import { computeGuardBudgets, computeSmallMachine } from '../../../src/demo/machine.js'
 
 const GIB = 1024 ** 3
 const MIB = 1024 ** 2
@@ -27,6 +32,13 @@ describe('the small machine', () => {
     expect(() => computeSmallMachine(3 * GIB)).toThrow(
       'the demo puts at most a quarter of the free memory at stake and needs 1.0 GiB, but only 3.0 GiB are available here',
     )
+  })
+
+  it.each([1024, 1300, 1364, 2048, 4096])('has room for both budgets of the scene guard at %i MiB', (sizeMib) => {
+    const machine = computeSmallMachine(32 * GIB, sizeMib * MIB)
+    const { bystanderBytes, culpritBytes } = computeGuardBudgets(machine)
+    expect(Math.min(bystanderBytes, culpritBytes)).toBeGreaterThanOrEqual(256 * MIB)
+    expect(bystanderBytes + culpritBytes).toBeLessThanOrEqual(machine.sizeBytes - machine.reserveBytes)
   })
 
   it('takes a wish within its bounds only', () => {
@@ -72,19 +84,60 @@ describe('huge pages', () => {
     expect(computeOvercommit({ ...pages, pageBytes: 0 }, 100 * MIB)).toBe(0)
   })
 
-  it('are raised only where too low, and put back unless somebody else changed them', () => {
-    const file = path.join(dir, 'nr')
-    writeFileSync(file, '5000')
-    expect(raiseOvercommit(2048, file)).toBeUndefined()
-    writeFileSync(file, '0\n')
-    const setting = raiseOvercommit(2048, file)
-    expect(readFileSync(file, 'utf8')).toBe('2048')
+  const at = (before: string) => {
+    const places = { file: path.join(dir, 'nr'), noteFile: path.join(dir, 'note.json') }
+    writeFileSync(places.file, before)
+    return { places, read: () => readFileSync(places.file, 'utf8'), left: () => readdirSync(dir) }
+  }
+  const raised = (pages: number, places: ReturnType<typeof at>['places']): ChangedSetting => {
+    const setting = raiseOvercommit(pages, places)
     if (setting === undefined) throw new Error('it was not raised')
+    return setting
+  }
+
+  it('are raised only where too low, and put back', () => {
+    const { places, read, left } = at('5000\n')
+    const setting = raised(2048, places)
+    expect(read()).toBe('5000\n')
     restoreSetting(setting)
-    expect(readFileSync(file, 'utf8')).toBe('0')
-    const again = raiseOvercommit(2048, file)
-    writeFileSync(file, '4096')
-    if (again !== undefined) restoreSetting(again)
-    expect(readFileSync(file, 'utf8')).toBe('4096')
+    writeFileSync(places.file, '0\n')
+    const again = raised(2048, places)
+    expect(read()).toBe('2048')
+    restoreSetting(again)
+    restoreSetting(again)
+    expect(read()).toBe('0')
+    expect(left()).toEqual(['nr'])
+  })
+
+  it('are left alone where somebody else changed them since', () => {
+    const { places, read } = at('0')
+    const setting = raised(2048, places)
+    writeFileSync(places.file, '4096')
+    restoreSetting(setting)
+    expect(read()).toBe('4096')
+  })
+
+  it.each(['first', 'second'])(
+    'are enough for two at a time, and put back by the last, when the %s ends first',
+    (which) => {
+      const { places, read, left } = at('0')
+      const settings = [raised(1000, places), raised(500, places)]
+      expect(read()).toBe('1500')
+      if (which === 'second') settings.reverse()
+      restoreSetting(settings[0] as ChangedSetting)
+      expect(read()).toBe('1500')
+      restoreSetting(settings[1] as ChangedSetting)
+      expect(read()).toBe('0')
+      expect(left()).toEqual(['nr'])
+    },
+  )
+
+  it('are put back for one that died without a word', () => {
+    const { places, read } = at('0')
+    raised(1000, places)
+    const note = readFileSync(places.noteFile, 'utf8')
+    writeFileSync(places.noteFile, note.replace(/"startTicks":\d+/, '"startTicks":1'))
+    restoreSetting(raised(500, places))
+    expect(read()).toBe('0')
   })
 })

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
-import { drawBar, drawCourse, isWorthALine } from '../../../src/demo/draw.js'
+import { drawBar, drawCourse, drawMoment, isWorthALine } from '../../../src/demo/draw.js'
 import {
   type DemoReport,
   renderRemarks,
@@ -37,6 +37,13 @@ describe('a bar', () => {
     expect(drawBar(0.53125, 4)).toBe('██▏·')
     expect(drawBar(7, 4)).toBe('████')
     expect(drawBar(0.5, 8, 0.25)).toBe('██┃█····')
+  })
+})
+
+describe('the picture', () => {
+  it.each([100, 1023.9])('fits a terminal of 80 columns with its legend, reserve %d MiB', (reserveMib) => {
+    const lines = drawMoment(sample(0, 100), { ...scale, reserveBytes: reserveMib * MIB }, 'resident (top)', 80)
+    for (const line of lines) expect(line.length).toBeLessThan(80)
   })
 })
 
@@ -88,6 +95,8 @@ describe('the report', () => {
     peakDriverBytes: 3000 * MIB,
     cgroupPeakBytes: 3 * MIB,
     minAvailableBytes: 600 * MIB,
+    othersTookBytes: 0,
+    othersGaveBackBytes: 0,
     killedBy: 'spark-guard',
     bystanderAlive: true,
     ok: true,
@@ -103,6 +112,14 @@ describe('the report', () => {
     ],
     ok: false,
   }
+
+  it('says what is not to be taken for a budget, and what was played twice', () => {
+    const past = { ...played, engineSaw: { totalBytes: 9000 * MIB, freeBytes: 8000 * MIB }, repeated: true }
+    expect(renderRemarks({ ...report, engine: 'docker', scenes: [past] })).toEqual([
+      'guard: that engine asks the kernel, past every library, and so it saw this host itself',
+      'guard was played twice, since others moved memory the first time',
+    ])
+  })
 
   it('lines up and tells what its signs mean', () => {
     expect(renderTable(report)).toEqual([
