@@ -137,6 +137,9 @@ function passthrough() {
 const statusField = (pid, name) =>
   Number(new RegExp(`^${name}:\\s*(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) * 1024
 
+/** Memory of a process where a page that several share counts in parts: /proc/<pid>/smaps_rollup. */
+const pssBytes = (pid) => Number(/^Pss:\s*(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]) * 1024
+
 /** Processor time of a process in nanoseconds: /proc/<pid>/schedstat, first field. */
 const cpuNs = (pid) => Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0])
 
@@ -167,7 +170,7 @@ async function guard(seconds = 30) {
       goal: 'under 0.2 % of a core, under 2 MiB, no allocation after start',
       corePercent: ((sum(cpuNs) - before.ns) / elapsedNs) * 100,
       rssBytes: statusField(child.pid, 'VmRSS'),
-      rssAllProcessesBytes: sum((pid) => statusField(pid, 'VmRSS')),
+      pssAllProcessesBytes: sum(pssBytes),
       dataGrowthBytes: sum((pid) => statusField(pid, 'VmData')) - before.data,
       seconds,
     }
