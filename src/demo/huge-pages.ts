@@ -5,7 +5,7 @@ import type { HugePages } from '../host/meminfo.js'
 import { changeSharedNote, holderOfOurs, holderSchema, othersAmong } from '../host/shared-note.js'
 
 /** Where the setting is, and where those who raised it remember together what it was. */
-export interface OvercommitPlaces {
+interface OvercommitPlaces {
   file: string
   noteFile: string
 }

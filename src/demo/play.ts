@@ -9,7 +9,7 @@ import type { Observation } from './sample.js'
 import type { Actor, Performance, Stage } from './stage.js'
 
 /** What a scene finds out by itself; the observer adds the rest. */
-export type SceneFindings = Omit<
+type SceneFindings = Omit<
   SceneResult,
   'name' | 'peakDriverBytes' | 'cgroupPeakBytes' | 'minAvailableBytes' | 'ok' | 'complaints' | keyof Drift
 > & {
