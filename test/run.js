@@ -109,7 +109,16 @@ if (wants('static')) {
 }
 if (wants('native')) {
   heading('native parts, under AddressSanitizer and UndefinedBehaviorSanitizer')
+  // A new machine gives out no huge pages; the simulator's tests need some.
+  const { raiseOvercommit, restoreSetting } = await import('../dist/demo/huge-pages.js')
+  let changed
+  try {
+    changed = raiseOvercommit(512)
+  } catch {
+    // Not root, or a read-only /proc/sys: the tests that need them are skipped by name.
+  }
   native()
+  if (changed !== undefined) restoreSetting(changed)
 }
 for (const project of ['unit', 'cli', 'engine'].filter(wants)) {
   heading(`${project} tests`)

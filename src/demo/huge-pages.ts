@@ -67,7 +67,14 @@ export function restoreSetting({ file, noteFile, key }: ChangedSetting): void {
     const known = parseNote(text)
     if (known === undefined) return { text: '', result: undefined }
     const holders = othersAmong(known.holders, key)
-    if (holders.length > 0) return { text: JSON.stringify({ ...known, holders } satisfies Note), result: undefined }
+    if (holders.length > 0) {
+      // What the others need stays; what only we needed does not.
+      const wantedByOthers = holders.reduce((sum, holder) => sum + holder.pages, 0)
+      const lowered = String(Math.max(wantedByOthers, Number(known.before)))
+      if (readFileSync(file, 'utf8').trim() === known.ours && lowered !== known.ours) writeFileSync(file, lowered)
+      const ours = readFileSync(file, 'utf8').trim()
+      return { text: JSON.stringify({ ...known, ours, holders } satisfies Note), result: undefined }
+    }
     if (readFileSync(file, 'utf8').trim() === known.ours && known.before !== known.ours)
       writeFileSync(file, known.before)
     return { text: '', result: undefined }

@@ -125,7 +125,7 @@ describe('huge pages', () => {
       expect(read()).toBe('1500')
       if (which === 'second') settings.reverse()
       restoreSetting(settings[0] as ChangedSetting)
-      expect(read()).toBe('1500')
+      expect(read()).toBe(which === 'first' ? '500' : '1000')
       restoreSetting(settings[1] as ChangedSetting)
       expect(read()).toBe('0')
       expect(left()).toEqual(['nr'])
