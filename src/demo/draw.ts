@@ -1,7 +1,7 @@
 import { formatBytes } from '../plan/size.js'
+import { drawBar } from '../views/bar.js'
 import type { Sample } from './sample.js'
 
-const BLOCKS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'] as const
 const STEPS = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] as const
 const BAR_WIDTH = 40
 
@@ -12,15 +12,6 @@ const BESIDE_BAR = 53
 export interface Scale {
   sizeBytes: number
   reserveBytes: number
-}
-
-/** A bar of `width` characters, to an eighth of a character; `markAt` (0…1) sets a line into it. */
-export function drawBar(share: number, width = BAR_WIDTH, markAt?: number): string {
-  const eighths = Math.round(Math.min(1, Math.max(0, share)) * width * 8)
-  const bar = `${'█'.repeat(Math.floor(eighths / 8))}${BLOCKS[eighths % 8]}`.padEnd(width, '·')
-  if (markAt === undefined) return bar
-  const at = Math.min(width - 1, Math.round(markAt * width))
-  return `${bar.slice(0, at)}┃${bar.slice(at + 1)}`
 }
 
 /** The picture of one moment: what the driver took, what a cgroup shows of it, and what is left to the machine. */

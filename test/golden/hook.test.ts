@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
-import { makeRig, nativeMissing, type Rig, type RigOptions } from './runtime-rig.js'
+import { CONFIG, makeRig, nativeMissing, type Rig, type RigOptions } from './runtime-rig.js'
 
 const missing = nativeMissing()
 const GIB = 1024 ** 3
@@ -11,13 +11,6 @@ const start = async (options?: RigOptions) => {
   rig = await makeRig(options)
 }
 afterEach(() => rig.close())
-
-const CONFIG = JSON.stringify({
-  ociVersion: '1.0.2',
-  process: { args: ['true'], env: ['PATH=/bin'], cwd: '/' },
-  root: { path: 'rootfs' },
-  linux: {},
-})
 
 describe.skipIf(missing !== undefined)(`spark-hook${missing ? ` (skipped: ${missing})` : ''}`, () => {
   test('precreate refuses on stderr alone, with an event', async () => {

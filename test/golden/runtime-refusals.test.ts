@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
-import { makeRig, nativeMissing, type Outcome, type Rig, type RigOptions } from './runtime-rig.js'
+import { CONFIG, makeRig, nativeMissing, type Outcome, type Rig, type RigOptions } from './runtime-rig.js'
 
 const missing = nativeMissing()
 const GIB = 1024 ** 3
@@ -23,12 +23,6 @@ const start = async (options?: RigOptions) => {
 }
 afterEach(() => rig.close())
 
-const CONFIG = JSON.stringify({
-  ociVersion: '1.0.2',
-  process: { args: ['true'], env: ['PATH=/bin'], cwd: '/' },
-  root: { path: 'rootfs' },
-  linux: {},
-})
 const configWith = (env: string[]) =>
   CONFIG.replace('"PATH=/bin"', ['PATH=/bin', ...env].map((e) => JSON.stringify(e)).join())
 

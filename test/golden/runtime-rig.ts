@@ -16,6 +16,14 @@ import { nativeBuildDir } from '../../src/host/package-files.js'
 
 const GIB = 1024 ** 3
 
+/** The smallest configuration that a runtime takes. */
+export const CONFIG = JSON.stringify({
+  ociVersion: '1.0.2',
+  process: { args: ['true'], env: ['PATH=/bin'], cwd: '/' },
+  root: { path: 'rootfs' },
+  linux: {},
+})
+
 /** What the memory cgroup of the made-up machine can do. */
 export type CgroupLayout = 'v1' | 'v1-no-swap' | 'v2' | 'none'
 

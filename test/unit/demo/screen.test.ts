@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
-import { drawBar, drawCourse, drawMoment, isWorthALine } from '../../../src/demo/draw.js'
+import { drawCourse, drawMoment, isWorthALine } from '../../../src/demo/draw.js'
 import {
   type DemoReport,
   renderRemarks,
@@ -11,6 +11,7 @@ import {
 import type { Sample } from '../../../src/demo/sample.js'
 import { createScreen } from '../../../src/demo/screen.js'
 import { createUndoStack } from '../../../src/demo/undo.js'
+import { drawBar } from '../../../src/views/bar.js'
 
 const MIB = 1024 ** 2
 const scale = { sizeBytes: 1024 * MIB, reserveBytes: 128 * MIB }
