@@ -31,6 +31,8 @@ export interface PrivateDockerd {
   configFile: string
   dataRoot: string
   execRoot: string
+  /** Where the daemon and its containerd put temporary files. */
+  temporaryDir: string
   pidFile: string
   pid: number
   /** The daemon's own log. */
@@ -78,6 +80,7 @@ export function computeDockerdLayout(dir: string) {
     pidFile: path.join(dir, 'docker.pid'),
     logFile: path.join(dir, 'dockerd.log'),
     clientConfig: path.join(dir, 'client'),
+    temporaryDir: path.join(dir, 'tmp'),
   }
 }
 
@@ -203,6 +206,8 @@ function launch(layout: ReturnType<typeof computeDockerdLayout>, storageDriver: 
       // dockerd finds containerd and runc by PATH.
       PATH: `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
       DOCKER_RAMDISK: undefined,
+      // containerd writes its stacks there when dockerd finds it slow and asks for them; they go with the rest.
+      TMPDIR: layout.temporaryDir,
       NOTIFY_SOCKET: undefined,
     },
   })
@@ -236,7 +241,7 @@ export async function startPrivateDockerd(options: PrivateDockerdOptions = {}): 
   }
   const dir = options.dir === undefined ? makeShortTemporaryDir() : prepareDir(options.dir)
   const layout = computeDockerdLayout(dir)
-  mkdirSync(layout.clientConfig, { mode: 0o700 })
+  for (const own of [layout.clientConfig, layout.temporaryDir]) mkdirSync(own, { mode: 0o700 })
   const config = { ...(options.runtimes === undefined ? {} : { runtimes: options.runtimes }), ...options.extraConfig }
   writeFileSync(layout.configFile, `${JSON.stringify(config, null, 2)}\n`)
 

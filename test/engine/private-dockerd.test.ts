@@ -107,6 +107,17 @@ describe.skipIf(missing.length > 0)(
       expect(cgroups.filter((dir) => existsSync(dir))).toEqual([])
     })
 
+    it("takes containerd's own record of its stacks along", async () => {
+      const started = await startWithImage()
+      const pidFile = path.join(started.dockerd.execRoot, 'containerd/containerd.pid')
+      // What dockerd asks for when containerd is slow to answer.
+      process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGUSR1')
+      const dumps = () => readdirSync(started.dockerd.temporaryDir).filter((name) => name.endsWith('.stacks.log'))
+      await expect.poll(dumps, { timeout: 10_000 }).toHaveLength(1)
+      await started.dockerd.stop()
+      expect(tracesOf(started.dir)).toEqual([])
+    })
+
     it('says why it cannot start, in the words of the daemon', async () => {
       await expect(startPrivateDockerd({ extraConfig: { 'no-such-key': true } })).rejects.toThrow(
         /the private Docker daemon ended at once: .*no-such-key/,

@@ -6,6 +6,7 @@ import {
   linkSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -114,6 +115,11 @@ export function makeHost(nextRuntime: string) {
         spawnSync('chown', ['-R', `${rootOnHost}:${rootOnHost}`, rootfs])
       }
       return bundle
+    },
+    /** Ends and deletes every container that is still there, whatever a test left. */
+    deleteAll: () => {
+      const root = path.join(prefix, 'root')
+      for (const id of existsSync(root) ? readdirSync(root) : []) runtime('delete', '--force', id)
     },
     close: () => {
       guard.kill('SIGKILL')

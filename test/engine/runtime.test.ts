@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { found, MIB, makeHost, missing, type TestHost } from './runtime-host.js'
 
 /** crun: "cgroups in hybrid mode not supported, drop all controllers from cgroupv2". */
@@ -19,9 +19,10 @@ for (const name of ['runc', 'crun']) {
     beforeAll(() => {
       host = makeHost(next)
     })
+    afterEach(() => host.deleteAll())
     afterAll(() => host.close())
 
-    test('create, start, exec, kill, delete: every edit is seen in the container, and nothing is left', () => {
+    test('create, start, exec, kill, delete: every edit is seen in the container, and nothing is left', async () => {
       const id = `spark-${name}-life`
       const bundle = host.makeBundle(id, { env: ['SPARK_RUN_REQUEST=v1;budget=209715200;priority=-7;name=life'] })
       expect(host.runtime('create', '--bundle', bundle, id)).toMatchObject({ status: 0 })
@@ -45,7 +46,9 @@ for (const name of ['runc', 'crun']) {
 
       expect(host.runtime('start', id).status).toBe(0)
       const exec = (...args: string[]) => host.runtime('exec', id, ...args).stdout
-      expect(readFileSync(`/proc/${state.pid}/environ`, 'utf8').split('\0')).toContain(`ENGINE_BYTES=${188743680}`)
+      // `start` answers before the container's init has become the program: until then it has no environment.
+      const environment = () => readFileSync(`/proc/${state.pid}/environ`, 'utf8').split('\0')
+      await expect.poll(environment, { timeout: 20_000 }).toContain(`ENGINE_BYTES=${188743680}`)
       expect(exec('cat', '/etc/ld.so.preload')).toBe('/usr/lib/spark-run/libspark-shim.so\n/opt/of-the-image.so\n')
       expect(exec('sh', '-c', 'touch /usr/lib/spark-run/x 2>/dev/null; echo $?')).toBe('1\n')
       expect(exec('sh', '-c', 'head -c 8 /usr/lib/spark-run/ledger')).toBe('SPRKLDG1')
