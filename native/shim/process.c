@@ -51,9 +51,8 @@ own_state (void)
   return state;
 }
 
-/* A program that got more rights than its caller must not take files named by that caller. */
-static bool
-environment_is_trusted (void)
+bool
+spark_environment_is_trusted (void)
 {
   /* Looked up: getauxval came with glibc 2.16. */
   unsigned long (*auxiliary) (unsigned long) = (unsigned long (*) (unsigned long)) spark_libc_symbol ("getauxval");
@@ -66,7 +65,7 @@ static void
 join (struct spark_process *process)
 {
   const char *named = getenv ("SPARK_RUN_LEDGER");
-  bool is_named = named != NULL && named[0] != '\0' && environment_is_trusted ();
+  bool is_named = named != NULL && named[0] != '\0' && spark_environment_is_trusted ();
   const char *path = is_named ? named : ledger_in_container;
   process->budget.in_container = !is_named;
   switch (spark_ledger_join (&process->budget.ledger, path))
