@@ -167,8 +167,7 @@ test_kill (void)
   steps (1);
   CHECK (guard.victim == NULL); /* one reading under the reserve */
   steps (2);
-  int status = 0;
-  CHECK (waitpid (greedy.pid, &status, 0) == greedy.pid && WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL);
+  CHECK (child_was_killed (&greedy));
   for (int i = 0; i < 50; i++)
     steps (1);
   CHECK (guard.victim != NULL && guard.aftermath.empty_ns != 0); /* dead, but nothing came back: no second victim */
@@ -236,7 +235,7 @@ test_hidden (void)
   for (unsigned i = 0; i < guard.table.count; i++)
     guard.table.entries[i].uses_gpu = true;
   steps (150);
-  CHECK (!lives (&innocent) && events ("kill", "no book of the kernel or of a container shows") == 1);
+  CHECK (child_was_killed (&innocent) && events ("kill", "no book of the kernel or of a container shows") == 1);
   test_done ("one that uses the GPU answers for it");
   hidden_mib = 0;
   set_available (4000);

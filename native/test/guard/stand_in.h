@@ -6,9 +6,11 @@
 #include "guard/clock.h"
 #include "guard/proc_file.h"
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MIB (UINT64_C (1) << 20)
@@ -45,6 +47,14 @@ child_start (unsigned mib)
     abort ();
   close (ready[0]);
   return (struct child){ pid, err[0] };
+}
+
+/* Waits for its end; one that nobody kills ends by its own alarm. */
+static bool
+child_was_killed (const struct child *child)
+{
+  int status = 0;
+  return waitpid (child->pid, &status, 0) == child->pid && WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL;
 }
 
 static struct spark_container
