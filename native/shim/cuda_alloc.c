@@ -1,125 +1,60 @@
 /* Taking and giving back device memory. Always in this order: reserve in the ledger, call the driver, remember the pointer or roll
    back. Results go to the caller only once all of it stands, so a refusal leaves the caller's variables as they were. */
-#include "cuda_abi.h"
-#include "hooks.h"
-#include "process.h"
+#include "cuda_held.h"
 
-/* ---- the table of what this process holds ---- */
-
-/* The context that memory taken now belongs to: it goes back when that ends (cuda_context.c). A green context's memory is its device's
-   primary context's and counts under the green one's name: until it is freed. */
-static uint64_t
-current_context (void)
-{
-  __typeof__ (&cuCtxGetCurrent) get_current = SPARK_DRIVER (cuCtxGetCurrent);
-  CUcontext context = NULL;
-  return get_current != NULL && get_current (&context) == SPARK_CUDA_SUCCESS ? (uint64_t) (uintptr_t) context : 0;
-}
-
-/* If the kernel gives no memory for the table the charge stays: too much counted until this process ends, never too little. */
-static void
-remember (struct spark_process *process, CUdeviceptr pointer, uint64_t charge, uint64_t context)
-{
-  struct spark_track_entry entry = { .key = pointer, .bytes = charge, .extra = context }, replaced;
-  spark_lock_take (&process->allocations_lock);
-  spark_track_put (&process->allocations, entry, &replaced);
-  spark_lock_give (&process->allocations_lock);
-  /* The driver gave out an address that we think is in use: its memory went with a context we did not see end. */
-  spark_budget_release (&process->budget, replaced.bytes);
-  spark_budget_commit (&process->budget);
-}
-
-/* What was remembered of `pointer`, bytes 0 if nothing. Done before the driver frees it: afterwards another thread may be given the
-   same address at once. */
-static struct spark_track_entry
-forget (struct spark_process *process, CUdeviceptr pointer)
-{
-  struct spark_track_entry entry = { 0 };
-  spark_lock_take (&process->allocations_lock);
-  spark_track_take (&process->allocations, pointer, &entry);
-  spark_lock_give (&process->allocations_lock);
-  return entry;
-}
-
-/* After the driver's answer to a free. */
-static CUresult
-settle_free (struct spark_process *process, struct spark_track_entry entry, CUresult result)
-{
-  if (entry.bytes == 0)
-    return result;
-  if (result == SPARK_CUDA_SUCCESS)
-    spark_budget_release (&process->budget, entry.bytes);
-  else
-    remember (process, entry.key, entry.bytes, entry.extra);
-  return result;
-}
-
-/* The body of a function that allocates: its name, whose the memory is (asked where there is some), its output pointer, its size, then
-   its arguments after the output. Where we have nothing to say (no ledger, arguments that the driver will refuse) the driver answers the caller itself. */
-#define ALLOCATE(symbol, context, output, bytes, ...)                                                                   \
+/* The body of a function that allocates: whose the memory is (asked where there is some), its output pointer, its size, then its
+   arguments after the output. Where we have nothing to say (arguments that the driver will refuse) the driver answers the caller itself. */
+#define ALLOCATE(context, output, size, ...)                                                                           \
   do                                                                                                                   \
     {                                                                                                                  \
-      __typeof__ (&symbol) real = SPARK_REAL (symbol);                                                                 \
-      if (real == NULL)                                                                                                \
-        return SPARK_CUDA_ERROR_NOT_FOUND;                                                                             \
-      struct spark_process *process = spark_process ();                                                                \
-      if (process == NULL || (output) == NULL || (bytes) == 0)                                                         \
+      call->bytes = (size);                                                                                            \
+      if ((output) == NULL || (size) == 0)                                                                             \
         return real ((output), __VA_ARGS__);                                                                           \
-      uint64_t charge = spark_budget_charge (bytes);                                                                   \
-      if (!spark_budget_reserve (&process->budget, charge))                                                            \
-        return SPARK_CUDA_ERROR_OUT_OF_MEMORY;                                                                         \
+      uint64_t charge = spark_budget_charge (size);                                                                    \
+      if (!spark_budget_reserve (&call->process->budget, charge))                                                      \
+        return spark_refused (call);                                                                                   \
       __typeof__ (*(output)) taken = 0;                                                                                \
       CUresult result = real (&taken, __VA_ARGS__);                                                                    \
       if (result != SPARK_CUDA_SUCCESS)                                                                                \
         {                                                                                                              \
-          spark_budget_release (&process->budget, charge);                                                             \
+          spark_budget_release (&call->process->budget, charge);                                                       \
           return result;                                                                                               \
         }                                                                                                              \
-      remember (process, taken, charge, (context));                                                                    \
+      spark_held_remember (call->process, taken, charge, (context));                                                   \
       *(output) = taken;                                                                                               \
       return result;                                                                                                   \
     }                                                                                                                  \
   while (0)
 
 /* The body of a function that frees `pointer`. */
-#define FREE(symbol, pointer, ...)                                                                                     \
+#define FREE(pointer, ...)                                                                                             \
   do                                                                                                                   \
     {                                                                                                                  \
-      __typeof__ (&symbol) real = SPARK_REAL (symbol);                                                                 \
-      if (real == NULL)                                                                                                \
-        return SPARK_CUDA_ERROR_NOT_FOUND;                                                                             \
-      struct spark_process *process = spark_process ();                                                                \
-      if (process == NULL)                                                                                             \
-        return real (__VA_ARGS__);                                                                                     \
-      struct spark_track_entry entry = forget (process, (pointer));                                                    \
-      return settle_free (process, entry, real (__VA_ARGS__));                                                         \
+      struct spark_track_entry entry = spark_held_forget (call->process, (pointer));                                   \
+      return spark_held_settle (call->process, entry, real (__VA_ARGS__));                                             \
     }                                                                                                                  \
   while (0)
 
 /* ---- plain ---- */
 
-CUresult
-cuMemAlloc_v2 (CUdeviceptr *pointer, size_t bytes)
+SPARK_CUDA_HOOK (cuMemAlloc_v2, (CUdeviceptr *pointer, size_t bytes), (pointer, bytes))
 {
-  ALLOCATE (cuMemAlloc_v2, current_context (), pointer, bytes, bytes);
+  ALLOCATE (spark_current_context (), pointer, bytes, bytes);
 }
 
-CUresult
-cuMemAlloc (CUdeviceptr_v1 *pointer, uint32_t bytes)
+SPARK_CUDA_HOOK (cuMemAlloc, (CUdeviceptr_v1 *pointer, uint32_t bytes), (pointer, bytes))
 {
-  ALLOCATE (cuMemAlloc, current_context (), pointer, bytes, bytes);
+  ALLOCATE (spark_current_context (), pointer, bytes, bytes);
 }
 
-CUresult
-cuMemFree_v2 (CUdeviceptr pointer)
+SPARK_CUDA_HOOK (cuMemFree_v2, (CUdeviceptr pointer), (pointer))
 {
-  FREE (cuMemFree_v2, pointer, pointer);
+  FREE (pointer, pointer);
 }
 
-CUresult
-cuMemFree (CUdeviceptr_v1 pointer)
+SPARK_CUDA_HOOK (cuMemFree, (CUdeviceptr_v1 pointer), (pointer))
 {
-  FREE (cuMemFree, pointer, pointer);
+  FREE (pointer, pointer);
 }
 
 /* ---- in the order of a stream ----
@@ -129,55 +64,47 @@ cuMemFree (CUdeviceptr_v1 pointer)
    hooks of the pools themselves. */
 enum { NO_CONTEXT = 0 };
 
-CUresult
-cuMemAllocAsync (CUdeviceptr *pointer, size_t bytes, CUstream stream)
+SPARK_CUDA_HOOK (cuMemAllocAsync, (CUdeviceptr *pointer, size_t bytes, CUstream stream), (pointer, bytes, stream))
 {
-  ALLOCATE (cuMemAllocAsync, NO_CONTEXT, pointer, bytes, bytes, stream);
+  ALLOCATE (NO_CONTEXT, pointer, bytes, bytes, stream);
 }
 
-CUresult
-cuMemAllocAsync_ptsz (CUdeviceptr *pointer, size_t bytes, CUstream stream)
+SPARK_CUDA_HOOK (cuMemAllocAsync_ptsz, (CUdeviceptr *pointer, size_t bytes, CUstream stream), (pointer, bytes, stream))
 {
-  ALLOCATE (cuMemAllocAsync_ptsz, NO_CONTEXT, pointer, bytes, bytes, stream);
+  ALLOCATE (NO_CONTEXT, pointer, bytes, bytes, stream);
 }
 
-CUresult
-cuMemAllocFromPoolAsync (CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream)
+SPARK_CUDA_HOOK (cuMemAllocFromPoolAsync, (CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream),
+                 (pointer, bytes, pool, stream))
 {
-  ALLOCATE (cuMemAllocFromPoolAsync, NO_CONTEXT, pointer, bytes, bytes, pool, stream);
+  ALLOCATE (NO_CONTEXT, pointer, bytes, bytes, pool, stream);
 }
 
-CUresult
-cuMemAllocFromPoolAsync_ptsz (CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream)
+SPARK_CUDA_HOOK (cuMemAllocFromPoolAsync_ptsz, (CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream),
+                 (pointer, bytes, pool, stream))
 {
-  ALLOCATE (cuMemAllocFromPoolAsync_ptsz, NO_CONTEXT, pointer, bytes, bytes, pool, stream);
+  ALLOCATE (NO_CONTEXT, pointer, bytes, bytes, pool, stream);
 }
 
-CUresult
-cuMemFreeAsync (CUdeviceptr pointer, CUstream stream)
+SPARK_CUDA_HOOK (cuMemFreeAsync, (CUdeviceptr pointer, CUstream stream), (pointer, stream))
 {
-  FREE (cuMemFreeAsync, pointer, pointer, stream);
+  FREE (pointer, pointer, stream);
 }
 
-CUresult
-cuMemFreeAsync_ptsz (CUdeviceptr pointer, CUstream stream)
+SPARK_CUDA_HOOK (cuMemFreeAsync_ptsz, (CUdeviceptr pointer, CUstream stream), (pointer, stream))
 {
-  FREE (cuMemFreeAsync_ptsz, pointer, pointer, stream);
+  FREE (pointer, pointer, stream);
 }
 
 /* ---- managed ---- */
 
 /* Drivers up to 595 charge managed pages to the memory cgroup as they are touched (measured), and what the cgroup holds is part of
    `used` already: here it is only asked whether they would fit, and nothing is added to the ledger. */
-CUresult
-cuMemAllocManaged (CUdeviceptr *pointer, size_t bytes, unsigned flags)
+SPARK_CUDA_HOOK (cuMemAllocManaged, (CUdeviceptr *pointer, size_t bytes, unsigned flags), (pointer, bytes, flags))
 {
-  __typeof__ (&cuMemAllocManaged) real = SPARK_REAL (cuMemAllocManaged);
-  if (real == NULL)
-    return SPARK_CUDA_ERROR_NOT_FOUND;
-  struct spark_process *process = spark_process ();
-  if (process != NULL && pointer != NULL && bytes != 0 && !spark_budget_would_fit (&process->budget, bytes))
-    return SPARK_CUDA_ERROR_OUT_OF_MEMORY;
+  call->bytes = bytes;
+  if (pointer != NULL && bytes != 0 && !spark_budget_would_fit (&call->process->budget, bytes))
+    return spark_refused (call);
   return real (pointer, bytes, flags);
 }
 
@@ -198,61 +125,63 @@ least_pitch (uint64_t width)
   return width > UINT64_MAX - 511 ? UINT64_MAX : (width + 511) & ~(uint64_t) 511;
 }
 
-CUresult
-cuMemAllocPitch_v2 (CUdeviceptr *pointer, size_t *pitch, size_t width, size_t height, unsigned element_bytes)
+SPARK_CUDA_HOOK (cuMemAllocPitch_v2,
+                 (CUdeviceptr *pointer, size_t *pitch, size_t width, size_t height, unsigned element_bytes),
+                 (pointer, pitch, width, height, element_bytes))
 {
-  __typeof__ (&cuMemAllocPitch_v2) real = SPARK_REAL (cuMemAllocPitch_v2);
+  struct spark_budget *budget = &call->process->budget;
   __typeof__ (&cuMemFree_v2) real_free = SPARK_REAL (cuMemFree_v2);
-  if (real == NULL || real_free == NULL)
+  if (real_free == NULL)
     return SPARK_CUDA_ERROR_NOT_FOUND;
-  struct spark_process *process = spark_process ();
-  if (process == NULL || pointer == NULL || pitch == NULL || width == 0 || height == 0)
+  if (pointer == NULL || pitch == NULL || width == 0 || height == 0)
     return real (pointer, pitch, width, height, element_bytes);
+  call->bytes = pitched_bytes (width, height);
   uint64_t charge = spark_budget_charge (pitched_bytes (least_pitch (width), height));
-  if (!spark_budget_reserve (&process->budget, charge))
-    return SPARK_CUDA_ERROR_OUT_OF_MEMORY;
+  if (!spark_budget_reserve (budget, charge))
+    return spark_refused (call);
   CUdeviceptr taken = 0;
   size_t taken_pitch = 0;
   CUresult result = real (&taken, &taken_pitch, width, height, element_bytes);
   if (result != SPARK_CUDA_SUCCESS)
     {
-      spark_budget_release (&process->budget, charge);
+      spark_budget_release (budget, charge);
       return result;
     }
   uint64_t whole = spark_budget_charge (pitched_bytes (taken_pitch, height));
-  if (whole > charge && !spark_budget_reserve (&process->budget, whole - charge))
+  if (whole > charge && !spark_budget_reserve (budget, whole - charge))
     {
       real_free (taken);
-      spark_budget_release (&process->budget, charge);
-      return SPARK_CUDA_ERROR_OUT_OF_MEMORY;
+      spark_budget_release (budget, charge);
+      return spark_refused (call);
     }
-  remember (process, taken, whole > charge ? whole : charge, current_context ());
+  spark_held_remember (call->process, taken, whole > charge ? whole : charge, spark_current_context ());
   *pointer = taken;
   *pitch = taken_pitch;
   return result;
 }
 
 /* The form with 32-bit addresses, left from before CUDA 3.2: counted by the least pitch, so that it is no way around. */
-CUresult
-cuMemAllocPitch (CUdeviceptr_v1 *pointer, uint32_t *pitch, uint32_t width, uint32_t height, uint32_t element_bytes)
+SPARK_CUDA_HOOK (cuMemAllocPitch,
+                 (CUdeviceptr_v1 *pointer, uint32_t *pitch, uint32_t width, uint32_t height, uint32_t element_bytes),
+                 (pointer, pitch, width, height, element_bytes))
 {
-  __typeof__ (&cuMemAllocPitch) real = SPARK_REAL (cuMemAllocPitch);
-  if (real == NULL)
-    return SPARK_CUDA_ERROR_NOT_FOUND;
-  struct spark_process *process = spark_process ();
-  if (process == NULL || pointer == NULL || pitch == NULL || width == 0 || height == 0)
+  struct spark_budget *budget = &call->process->budget;
+  if (pointer == NULL || pitch == NULL || width == 0 || height == 0)
     return real (pointer, pitch, width, height, element_bytes);
+  call->bytes = pitched_bytes (width, height);
   uint64_t charge = spark_budget_charge (pitched_bytes (least_pitch (width), height));
-  if (!spark_budget_reserve (&process->budget, charge))
-    return SPARK_CUDA_ERROR_OUT_OF_MEMORY;
+  if (!spark_budget_reserve (budget, charge))
+    return spark_refused (call);
   CUdeviceptr_v1 taken = 0;
-  CUresult result = real (&taken, pitch, width, height, element_bytes);
+  uint32_t taken_pitch = 0;
+  CUresult result = real (&taken, &taken_pitch, width, height, element_bytes);
   if (result != SPARK_CUDA_SUCCESS)
     {
-      spark_budget_release (&process->budget, charge);
+      spark_budget_release (budget, charge);
       return result;
     }
-  remember (process, taken, charge, current_context ());
+  spark_held_remember (call->process, taken, charge, spark_current_context ());
   *pointer = taken;
+  *pitch = taken_pitch;
   return result;
 }

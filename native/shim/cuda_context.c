@@ -3,9 +3,8 @@
 
    The calls that may end a context are made with the lock of the table held, as in cuda_vmm.c: the driver may give out the same
    context and the same pointers at once again, and what is remembered of those then comes after what is forgotten here. */
+#include "call.h"
 #include "cuda_abi.h"
-#include "hooks.h"
-#include "process.h"
 
 /* Gives back what ended with `context`. Called with the lock held; releases it. */
 static void
@@ -40,72 +39,55 @@ primary_of (CUdevice device, CUresult (*release) (CUdevice))
 }
 
 /* The body of a function that destroys `context`. */
-#define DESTROY(symbol, context)                                                                                       \
+#define DESTROY(context)                                                                                                \
   do                                                                                                                   \
     {                                                                                                                  \
-      __typeof__ (&symbol) real = SPARK_REAL (symbol);                                                                 \
-      if (real == NULL)                                                                                                \
-        return SPARK_CUDA_ERROR_NOT_FOUND;                                                                             \
-      struct spark_process *process = spark_process ();                                                                \
-      if (process == NULL)                                                                                             \
-        return real (context);                                                                                         \
-      spark_lock_take (&process->allocations_lock);                                                                    \
+      spark_lock_take (&call->process->allocations_lock);                                                              \
       CUresult result = real (context);                                                                                \
-      settle_end (process, (context), result == SPARK_CUDA_SUCCESS);                                                   \
+      settle_end (call->process, (context), result == SPARK_CUDA_SUCCESS);                                             \
       return result;                                                                                                   \
     }                                                                                                                  \
   while (0)
 
 /* The body of a function that ends the primary context of `device`, now or (`counts`) with its last reference. */
-#define END_PRIMARY(symbol, release, device, counts)                                                                   \
+#define END_PRIMARY(release, device, counts)                                                                            \
   do                                                                                                                   \
     {                                                                                                                  \
-      __typeof__ (&symbol) real = SPARK_REAL (symbol);                                                                 \
-      if (real == NULL)                                                                                                \
-        return SPARK_CUDA_ERROR_NOT_FOUND;                                                                             \
-      struct spark_process *process = spark_process ();                                                                \
-      if (process == NULL)                                                                                             \
-        return real (device);                                                                                          \
-      spark_lock_take (&process->allocations_lock);                                                                    \
+      spark_lock_take (&call->process->allocations_lock);                                                              \
       CUcontext context = primary_of ((device), SPARK_REAL (release));                                                 \
       CUresult result = real (device);                                                                                 \
-      settle_end (process, context, result == SPARK_CUDA_SUCCESS && !((counts) && primary_is_active (device)));        \
+      settle_end (call->process, context,                                                                              \
+                  result == SPARK_CUDA_SUCCESS && !((counts) && primary_is_active (device)));                          \
       return result;                                                                                                   \
     }                                                                                                                  \
   while (0)
 
-CUresult
-cuCtxDestroy_v2 (CUcontext context)
+SPARK_CUDA_HOOK (cuCtxDestroy_v2, (CUcontext context), (context))
 {
-  DESTROY (cuCtxDestroy_v2, context);
+  DESTROY (context);
 }
 
-CUresult
-cuCtxDestroy (CUcontext context)
+SPARK_CUDA_HOOK (cuCtxDestroy, (CUcontext context), (context))
 {
-  DESTROY (cuCtxDestroy, context);
+  DESTROY (context);
 }
 
-CUresult
-cuDevicePrimaryCtxRelease_v2 (CUdevice device)
+SPARK_CUDA_HOOK (cuDevicePrimaryCtxRelease_v2, (CUdevice device), (device))
 {
-  END_PRIMARY (cuDevicePrimaryCtxRelease_v2, cuDevicePrimaryCtxRelease_v2, device, true);
+  END_PRIMARY (cuDevicePrimaryCtxRelease_v2, device, true);
 }
 
-CUresult
-cuDevicePrimaryCtxRelease (CUdevice device)
+SPARK_CUDA_HOOK (cuDevicePrimaryCtxRelease, (CUdevice device), (device))
 {
-  END_PRIMARY (cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease, device, true);
+  END_PRIMARY (cuDevicePrimaryCtxRelease, device, true);
 }
 
-CUresult
-cuDevicePrimaryCtxReset_v2 (CUdevice device)
+SPARK_CUDA_HOOK (cuDevicePrimaryCtxReset_v2, (CUdevice device), (device))
 {
-  END_PRIMARY (cuDevicePrimaryCtxReset_v2, cuDevicePrimaryCtxRelease_v2, device, false);
+  END_PRIMARY (cuDevicePrimaryCtxRelease_v2, device, false);
 }
 
-CUresult
-cuDevicePrimaryCtxReset (CUdevice device)
+SPARK_CUDA_HOOK (cuDevicePrimaryCtxReset, (CUdevice device), (device))
 {
-  END_PRIMARY (cuDevicePrimaryCtxReset, cuDevicePrimaryCtxRelease, device, false);
+  END_PRIMARY (cuDevicePrimaryCtxRelease, device, false);
 }

@@ -4,9 +4,8 @@
 
    A handle's value may be given out anew while old memory is still mapped, so memory is counted under numbers of our own. The calls
    that end or map something are made with the lock held: a value that the driver gives out again is then never seen too early. */
+#include "call.h"
 #include "cuda_abi.h"
-#include "hooks.h"
-#include "process.h"
 
 /* In the tables: a handle's `bytes` are the references held through that value and its `extra` the object's number; a mapping's `bytes`
    its length and `extra` the object's number, 0 if unknown (imported); an object's `bytes` its charge and `extra`: handle references in the low half, mappings in the high one. */
@@ -41,19 +40,18 @@ object_of_handle (struct spark_process *process, CUmemGenericAllocationHandle ha
 
 /* ---- handles ---- */
 
-CUresult
-cuMemCreate (CUmemGenericAllocationHandle *handle, size_t bytes, const CUmemAllocationProp *properties,
-             unsigned long long flags)
+SPARK_CUDA_HOOK (cuMemCreate,
+                 (CUmemGenericAllocationHandle *handle, size_t bytes, const CUmemAllocationProp *properties,
+                  unsigned long long flags),
+                 (handle, bytes, properties, flags))
 {
-  __typeof__ (&cuMemCreate) real = SPARK_REAL (cuMemCreate);
-  if (real == NULL)
-    return SPARK_CUDA_ERROR_NOT_FOUND;
-  struct spark_process *process = spark_process ();
-  if (process == NULL || handle == NULL || bytes == 0)
+  struct spark_process *process = call->process;
+  call->bytes = bytes;
+  if (handle == NULL || bytes == 0)
     return real (handle, bytes, properties, flags);
   /* Not rounded: the driver takes whole granules only and refuses anything else. */
   if (!spark_budget_reserve (&process->budget, bytes))
-    return SPARK_CUDA_ERROR_OUT_OF_MEMORY;
+    return spark_refused (call);
   CUmemGenericAllocationHandle taken = 0;
   CUresult result = real (&taken, bytes, properties, flags);
   if (result != SPARK_CUDA_SUCCESS)
@@ -72,15 +70,12 @@ cuMemCreate (CUmemGenericAllocationHandle *handle, size_t bytes, const CUmemAllo
   return result;
 }
 
-CUresult
-cuMemRetainAllocationHandle (CUmemGenericAllocationHandle *handle, void *address)
+SPARK_CUDA_HOOK (cuMemRetainAllocationHandle, (CUmemGenericAllocationHandle *handle, void *address),
+                 (handle, address))
 {
-  __typeof__ (&cuMemRetainAllocationHandle) real = SPARK_REAL (cuMemRetainAllocationHandle);
-  if (real == NULL)
-    return SPARK_CUDA_ERROR_NOT_FOUND;
   CUresult result = real (handle, address);
-  struct spark_process *process = spark_process ();
-  if (result != SPARK_CUDA_SUCCESS || process == NULL)
+  struct spark_process *process = call->process;
+  if (result != SPARK_CUDA_SUCCESS)
     return result;
   spark_lock_take (&process->vmm_lock);
   uint64_t object = object_of_handle (process, *handle);
@@ -102,15 +97,9 @@ cuMemRetainAllocationHandle (CUmemGenericAllocationHandle *handle, void *address
   return result;
 }
 
-CUresult
-cuMemRelease (CUmemGenericAllocationHandle handle)
+SPARK_CUDA_HOOK (cuMemRelease, (CUmemGenericAllocationHandle handle), (handle))
 {
-  __typeof__ (&cuMemRelease) real = SPARK_REAL (cuMemRelease);
-  if (real == NULL)
-    return SPARK_CUDA_ERROR_NOT_FOUND;
-  struct spark_process *process = spark_process ();
-  if (process == NULL)
-    return real (handle);
+  struct spark_process *process = call->process;
   uint64_t freed = 0;
   spark_lock_take (&process->vmm_lock);
   CUresult result = real (handle);
@@ -129,15 +118,12 @@ cuMemRelease (CUmemGenericAllocationHandle handle)
 
 /* ---- mappings ---- */
 
-CUresult
-cuMemMap (CUdeviceptr pointer, size_t bytes, size_t offset, CUmemGenericAllocationHandle handle, unsigned long long flags)
+SPARK_CUDA_HOOK (cuMemMap,
+                 (CUdeviceptr pointer, size_t bytes, size_t offset, CUmemGenericAllocationHandle handle,
+                  unsigned long long flags),
+                 (pointer, bytes, offset, handle, flags))
 {
-  __typeof__ (&cuMemMap) real = SPARK_REAL (cuMemMap);
-  if (real == NULL)
-    return SPARK_CUDA_ERROR_NOT_FOUND;
-  struct spark_process *process = spark_process ();
-  if (process == NULL)
-    return real (pointer, bytes, offset, handle, flags);
+  struct spark_process *process = call->process;
   spark_lock_take (&process->vmm_lock);
   CUresult result = real (pointer, bytes, offset, handle, flags);
   if (result == SPARK_CUDA_SUCCESS)
@@ -169,15 +155,9 @@ forget_mappings (struct spark_process *process, CUdeviceptr pointer, size_t byte
   return freed;
 }
 
-CUresult
-cuMemUnmap (CUdeviceptr pointer, size_t bytes)
+SPARK_CUDA_HOOK (cuMemUnmap, (CUdeviceptr pointer, size_t bytes), (pointer, bytes))
 {
-  __typeof__ (&cuMemUnmap) real = SPARK_REAL (cuMemUnmap);
-  if (real == NULL)
-    return SPARK_CUDA_ERROR_NOT_FOUND;
-  struct spark_process *process = spark_process ();
-  if (process == NULL)
-    return real (pointer, bytes);
+  struct spark_process *process = call->process;
   spark_lock_take (&process->vmm_lock);
   CUresult result = real (pointer, bytes);
   uint64_t freed = result == SPARK_CUDA_SUCCESS ? forget_mappings (process, pointer, bytes) : 0;

@@ -2,37 +2,28 @@
    machine's memory or give up; the container's budget is the answer that they need. */
 #include "nvml_abi.h"
 
-#include "hooks.h"
+#include "call.h"
 #include "report.h"
 
-nvmlReturn_t
-nvmlDeviceGetMemoryInfo (nvmlDevice_t device, nvmlMemory_t *memory)
+SPARK_NVML_HOOK (nvmlDeviceGetMemoryInfo, (nvmlDevice_t device, nvmlMemory_t *memory), (device, memory))
 {
-  __typeof__ (&nvmlDeviceGetMemoryInfo) real = SPARK_REAL (nvmlDeviceGetMemoryInfo);
-  if (real == NULL)
-    return SPARK_NVML_ERROR_FUNCTION_NOT_FOUND;
-  struct spark_process *process = spark_process ();
-  if (process == NULL || memory == NULL)
+  if (memory == NULL)
     return real (device, memory);
   nvmlMemory_t seen = { 0 };
   nvmlReturn_t result = real (device, &seen);
   if (result != SPARK_NVML_SUCCESS && result != SPARK_NVML_ERROR_NOT_SUPPORTED)
     return result;
-  struct spark_room room = spark_report_room (process, result == SPARK_NVML_SUCCESS ? seen.total : 0);
+  uint64_t real_total = result == SPARK_NVML_SUCCESS ? seen.total : 0;
+  struct spark_room room = spark_reported (call, spark_report_room (call->process, real_total));
   memory->total = room.total_bytes;
   memory->free = room.free_bytes;
   memory->used = room.total_bytes - room.free_bytes;
   return SPARK_NVML_SUCCESS;
 }
 
-nvmlReturn_t
-nvmlDeviceGetMemoryInfo_v2 (nvmlDevice_t device, nvmlMemory_v2_t *memory)
+SPARK_NVML_HOOK (nvmlDeviceGetMemoryInfo_v2, (nvmlDevice_t device, nvmlMemory_v2_t *memory), (device, memory))
 {
-  __typeof__ (&nvmlDeviceGetMemoryInfo_v2) real = SPARK_REAL (nvmlDeviceGetMemoryInfo_v2);
-  if (real == NULL)
-    return SPARK_NVML_ERROR_FUNCTION_NOT_FOUND;
-  struct spark_process *process = spark_process ();
-  if (process == NULL || memory == NULL)
+  if (memory == NULL)
     return real (device, memory);
   nvmlMemory_v2_t seen = { .version = memory->version };
   nvmlReturn_t result = real (device, &seen);
@@ -41,7 +32,8 @@ nvmlDeviceGetMemoryInfo_v2 (nvmlDevice_t device, nvmlMemory_v2_t *memory)
   /* Where the device has no figures NVML may say so before it looks at the version. */
   if (memory->version != SPARK_NVML_MEMORY_V2)
     return SPARK_NVML_ERROR_FUNCTION_NOT_FOUND;
-  struct spark_room room = spark_report_room (process, result == SPARK_NVML_SUCCESS ? seen.total : 0);
+  uint64_t real_total = result == SPARK_NVML_SUCCESS ? seen.total : 0;
+  struct spark_room room = spark_reported (call, spark_report_room (call->process, real_total));
   memory->total = room.total_bytes;
   memory->free = room.free_bytes;
   memory->used = room.total_bytes - room.free_bytes;

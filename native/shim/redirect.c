@@ -4,6 +4,7 @@
 #include "process.h"
 #include "resolve.h"
 #include "run_path.h"
+#include "trace.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
@@ -140,6 +141,7 @@ spark_dlopen_redirect (const char *file, int mode, const void *caller)
     return NULL;
   int saved_errno = errno;
   void *handle = open_redirected (redirect, file, mode, caller);
+  SPARK_TRACE (.layer = "loader", .call = "dlopen", .detail = file, .by = handle != NULL ? SPARK_BY_SHIM : SPARK_BY_DRIVER);
   errno = saved_errno;
   return handle;
 }

@@ -10,29 +10,28 @@
 
 enum { PATH_BYTES = 1024, LINE_BYTES = 2048 };
 
-enum state { UNKNOWN, OFF, ON };
-static _Atomic uint32_t state;
+_Atomic uint32_t spark_trace_state;
 static struct spark_lock deciding;
 static char path[PATH_BYTES];
 
 bool
-spark_tracing (void)
+spark_trace_decide (void)
 {
-  uint32_t known = atomic_load_explicit (&state, memory_order_acquire);
-  if (known != UNKNOWN)
-    return known == ON;
-  spark_lock_take (&deciding);
-  if (state == UNKNOWN)
+  if (spark_trace_state == SPARK_TRACE_UNKNOWN)
     {
-      const char *named = getenv ("SPARK_RUN_TRACE");
-      size_t length = named != NULL ? strlen (named) : 0;
-      bool usable = length > 0 && named[0] == '/' && length < sizeof path && spark_environment_is_trusted ();
-      if (usable)
-        memcpy (path, named, length + 1);
-      atomic_store_explicit (&state, usable ? ON : OFF, memory_order_release);
+      spark_lock_take (&deciding);
+      if (spark_trace_state == SPARK_TRACE_UNKNOWN)
+        {
+          const char *named = getenv ("SPARK_RUN_TRACE");
+          size_t length = named != NULL ? strlen (named) : 0;
+          bool usable = length > 0 && named[0] == '/' && length < sizeof path && spark_environment_is_trusted ();
+          if (usable)
+            memcpy (path, named, length + 1);
+          spark_trace_state = usable ? SPARK_TRACE_ON : SPARK_TRACE_OFF;
+        }
+      spark_lock_give (&deciding);
     }
-  spark_lock_give (&deciding);
-  return state == ON;
+  return spark_trace_state == SPARK_TRACE_ON;
 }
 
 struct text {
@@ -102,10 +101,9 @@ spark_trace_write (const struct spark_trace_line *line)
   if (line->bytes != 0)
     put_number (&text, "bytes", line->bytes, false);
   if (line->has_room)
-    {
-      put_number (&text, "freeBytes", line->free_bytes, false);
-      put_number (&text, "totalBytes", line->total_bytes, false);
-    }
+    put_number (&text, "freeBytes", line->free_bytes, false);
+  if (line->total_bytes != 0)
+    put_number (&text, "totalBytes", line->total_bytes, false);
   if (line->has_result)
     put_number (&text, "result", line->result < 0 ? 0 - (uint64_t) line->result : (uint64_t) line->result, line->result < 0);
   put_string (&text, "by", line->by == SPARK_BY_SHIM ? "shim" : "driver");

@@ -14,15 +14,24 @@ struct spark_trace_line {
   const char *call;  /* the function's exported name */
   const char *detail; /* a path or a name that was asked for; NULL = none */
   uint64_t bytes;    /* what was asked for; 0 = nothing of a size */
-  bool has_room;     /* the next two were reported to the caller */
-  uint64_t free_bytes, total_bytes;
+  bool has_room;     /* free_bytes was told to the caller */
+  uint64_t free_bytes;
+  uint64_t total_bytes; /* as told to the caller; 0 = was not */
   bool has_result;
   int64_t result; /* the function's own return code */
   enum spark_trace_by by;
 };
 
 /* True where somebody reads a trace. */
-bool spark_tracing (void);
+enum spark_trace_state { SPARK_TRACE_UNKNOWN, SPARK_TRACE_OFF, SPARK_TRACE_ON };
+extern _Atomic uint32_t spark_trace_state __attribute__ ((visibility ("hidden")));
+bool spark_trace_decide (void);
+
+static inline bool
+spark_tracing (void)
+{
+  return spark_trace_state != SPARK_TRACE_OFF && spark_trace_decide ();
+}
 
 /* Appends the line; errno stays as it is, and nothing is said where the file cannot be written. */
 void spark_trace_write (const struct spark_trace_line *line);

@@ -57,5 +57,16 @@ for arch_limit in x86_64:2.14 aarch64:2.17; do
     result 'not ok' "on $arch the shim exports its table of hooks and dlopen, nothing else"
   fi
 done
+
+# Only through that macro is a hook passed through without a ledger, and traced (shim/call.h).
+wanted=$(sed -n -e 's/^  X (\([a-zA-Z0-9_]*\), \([a-zA-Z0-9_]*\),.*/\2/p' -e 's/^  X (\(nvml[a-zA-Z0-9_]*\)).*/\1/p' shim/hooks.h | sort)
+shaped=$(sed -n 's/^SPARK_[A-Z0-9]*_HOOK (\([a-zA-Z0-9_]*\),.*/\1/p' shim/*.c | sort)
+if [ "$wanted" = "$shaped" ]; then
+  result ok 'every hook of the table is written in the shape that traces it'
+else
+  echo "# table: $(echo $wanted)"
+  echo "# shaped: $(echo $shaped)"
+  result 'not ok' 'every hook of the table is written in the shape that traces it'
+fi
 echo "1..$count"
 [ "$failed" -eq 0 ]

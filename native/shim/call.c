@@ -1,0 +1,16 @@
+#include "call.h"
+
+void
+spark_call_write (const struct spark_call *call, const char *layer, const char *name, int result)
+{
+  spark_trace_write (&(struct spark_trace_line){ .layer = layer,
+                                                 .call = name,
+                                                 .detail = call->detail,
+                                                 .bytes = call->bytes,
+                                                 .has_room = call->has_room,
+                                                 .free_bytes = call->room.free_bytes,
+                                                 .total_bytes = call->room.total_bytes,
+                                                 .has_result = true,
+                                                 .result = result,
+                                                 .by = call->by });
+}

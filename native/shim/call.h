@@ -1,0 +1,75 @@
+/* The shape of a hooked function: SPARK_CUDA_HOOK (name, (its parameters), (their names)) { body }. What every hook needs is done
+   around the body, so that none can forget it: the driver's own function is found, a process without a ledger is passed through,
+   and the call is traced. Off, the trace costs one load. */
+#ifndef SPARK_SHIM_CALL_H
+#define SPARK_SHIM_CALL_H
+
+#include "hooks.h"
+#include "process.h"
+#include "trace.h"
+
+/* One call on its way. The body says in it what the trace shall tell. */
+struct spark_call {
+  struct spark_process *process; /* never NULL in a body */
+  uint64_t bytes;                /* asked for */
+  enum spark_trace_by by;        /* SPARK_BY_SHIM where the answer is ours */
+  bool has_room;                 /* room.free_bytes was told to the caller */
+  struct spark_room room;        /* total_bytes 0: was not told */
+  const char *detail;
+};
+
+/* Writes the call's line; for those below. */
+void spark_call_write (const struct spark_call *call, const char *layer, const char *name, int result);
+
+#define SPARK_PLAIN(...) __VA_ARGS__
+
+/* `missing`: what to answer without a driver's function. A body sees its parameters, `call` and `real`. */
+#define SPARK_HOOK_OF(layer, missing, symbol, parameters, arguments)                                                    \
+  static inline int body_of_##symbol (struct spark_call *call, __typeof__ (&symbol) real, SPARK_PLAIN parameters);     \
+  int symbol parameters                                                                                                \
+  {                                                                                                                    \
+    __typeof__ (&symbol) real = SPARK_REAL (symbol);                                                                   \
+    struct spark_call call = { .process = spark_process () };                                                          \
+    int result = real == NULL           ? (missing)                                                                    \
+                 : call.process != NULL ? body_of_##symbol (&call, real, SPARK_PLAIN arguments)                        \
+                                        : real arguments;                                                              \
+    if (spark_tracing ())                                                                                              \
+      spark_call_write (&call, (layer), #symbol, result);                                                              \
+    return result;                                                                                                     \
+  }                                                                                                                    \
+  static inline int body_of_##symbol (struct spark_call *call __attribute__ ((unused)),                                 \
+                                      __typeof__ (&symbol) real __attribute__ ((unused)), SPARK_PLAIN parameters)
+
+#define SPARK_CUDA_HOOK(symbol, parameters, arguments)                                                                  \
+  SPARK_HOOK_OF ("cuda", SPARK_CUDA_ERROR_NOT_FOUND, symbol, parameters, arguments)
+#define SPARK_LOADER_HOOK(symbol, parameters, arguments)                                                                \
+  SPARK_HOOK_OF ("loader", SPARK_CUDA_ERROR_NOT_FOUND, symbol, parameters, arguments)
+#define SPARK_NVML_HOOK(symbol, parameters, arguments)                                                                  \
+  SPARK_HOOK_OF ("nvml", SPARK_NVML_ERROR_FUNCTION_NOT_FOUND, symbol, parameters, arguments)
+
+/* The answer of a call that does not fit; the trace learns that it was ours. */
+static inline int
+spark_refused (struct spark_call *call)
+{
+  call->by = SPARK_BY_SHIM;
+  return 2; /* CUDA_ERROR_OUT_OF_MEMORY */
+}
+
+/* What a report tells its caller. */
+static inline struct spark_room
+spark_reported (struct spark_call *call, struct spark_room room)
+{
+  call->by = SPARK_BY_SHIM;
+  call->has_room = true;
+  call->room = room;
+  return room;
+}
+
+static inline void
+spark_reported_total (struct spark_call *call, uint64_t total_bytes)
+{
+  call->by = SPARK_BY_SHIM;
+  call->room.total_bytes = total_bytes;
+}
+
+#endif
