@@ -10,6 +10,7 @@ struct tables {
   const ElfW (Half) *versions;
   const uint32_t *gnu_hash;
   const uint32_t *sysv_hash;
+  bool old_versions; /* these too are wanted */
 };
 
 /* glibc writes absolute addresses into the dynamic section it loaded; musl, and the vdso's, hold offsets. */
@@ -55,7 +56,7 @@ is_wanted (const struct tables *tables, uint32_t index, const char *name)
   enum { VERSION_HIDDEN = 0x8000 };
   return symbol->st_shndx != SHN_UNDEF && ELF64_ST_TYPE (symbol->st_info) == STT_FUNC
          && ELF64_ST_BIND (symbol->st_info) != STB_LOCAL
-         && (tables->versions == NULL || (tables->versions[index] & VERSION_HIDDEN) == 0)
+         && (tables->old_versions || tables->versions == NULL || (tables->versions[index] & VERSION_HIDDEN) == 0)
          && strcmp (tables->strings + symbol->st_name, name) == 0;
 }
 
@@ -68,9 +69,10 @@ gnu_hash_of (const char *name)
   return hash;
 }
 
-/* Index of the symbol, 0 if there is none. Layout: nbuckets, symoffset, bloom words, bloom shift, bloom, buckets, chains. */
+/* Index of the symbol after the one at `index` (0 = the first), 0 if there is none. Layout: nbuckets, symoffset, bloom words, bloom
+   shift, bloom, buckets, chains. */
 static uint32_t
-find_by_gnu_hash (const struct tables *tables, const char *name)
+find_by_gnu_hash (const struct tables *tables, const char *name, uint32_t index)
 {
   const uint32_t *table = tables->gnu_hash;
   uint32_t bucket_count = table[0], first_symbol = table[1], bloom_words = table[2];
@@ -78,10 +80,10 @@ find_by_gnu_hash (const struct tables *tables, const char *name)
   const uint32_t *chains = buckets + bucket_count;
   if (bucket_count == 0)
     return 0;
-  uint32_t hash = gnu_hash_of (name), index = buckets[hash % bucket_count];
-  if (index < first_symbol)
+  uint32_t hash = gnu_hash_of (name), start = buckets[hash % bucket_count];
+  if (start < first_symbol || (index != 0 && (chains[index - first_symbol] & 1) != 0))
     return 0;
-  for (;; index++)
+  for (index = index != 0 ? index + 1 : start;; index++)
     {
       uint32_t chain = chains[index - first_symbol];
       if ((chain | 1) == (hash | 1) && is_wanted (tables, index, name))
@@ -93,25 +95,40 @@ find_by_gnu_hash (const struct tables *tables, const char *name)
 
 /* The old table is used for its symbol count alone: only very old objects have no other. */
 static uint32_t
-find_by_count (const struct tables *tables, const char *name)
+find_by_count (const struct tables *tables, const char *name, uint32_t index)
 {
   uint32_t count = tables->sysv_hash[1];
-  for (uint32_t index = 1; index < count; index++)
+  while (++index < count)
     if (is_wanted (tables, index, name))
       return index;
   return 0;
+}
+
+static const ElfW (Sym) *
+find (const struct tables *tables, const char *name, const ElfW (Sym) *after)
+{
+  if (tables->symbols == NULL || tables->strings == NULL)
+    return NULL;
+  uint32_t index = after != NULL ? (uint32_t) (after - tables->symbols) : 0;
+  if (tables->gnu_hash != NULL)
+    index = find_by_gnu_hash (tables, name, index);
+  else
+    index = tables->sysv_hash != NULL ? find_by_count (tables, name, index) : 0;
+  return index == 0 ? NULL : &tables->symbols[index];
 }
 
 void *
 spark_elf_symbol (uintptr_t base, const ElfW (Dyn) *dynamic, const char *name)
 {
   struct tables tables = read_tables (base, dynamic);
-  if (tables.symbols == NULL || tables.strings == NULL)
-    return NULL;
-  uint32_t index = 0;
-  if (tables.gnu_hash != NULL)
-    index = find_by_gnu_hash (&tables, name);
-  else if (tables.sysv_hash != NULL)
-    index = find_by_count (&tables, name);
-  return index == 0 ? NULL : (void *) (base + tables.symbols[index].st_value);
+  const ElfW (Sym) *symbol = find (&tables, name, NULL);
+  return symbol == NULL ? NULL : (void *) (base + symbol->st_value);
+}
+
+const ElfW (Sym) *
+spark_elf_definition (uintptr_t base, const ElfW (Dyn) *dynamic, const char *name, const ElfW (Sym) *after)
+{
+  struct tables tables = read_tables (base, dynamic);
+  tables.old_versions = true;
+  return find (&tables, name, after);
 }

@@ -8,4 +8,8 @@
    a hidden (old) one. NULL where it defines none. */
 void *spark_elf_symbol (uintptr_t base, const ElfW (Dyn) *dynamic, const char *name);
 
+/* The symbols by which the object defines the function `name`, of all versions: the one after `after`, the first for NULL. */
+const ElfW (Sym) *spark_elf_definition (uintptr_t base, const ElfW (Dyn) *dynamic, const char *name,
+                                        const ElfW (Sym) *after);
+
 #endif

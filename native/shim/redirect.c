@@ -1,5 +1,6 @@
 #include "redirect.h"
 
+#include "inner.h"
 #include "log.h"
 #include "process.h"
 #include "resolve.h"
@@ -29,7 +30,14 @@ no_dlopen (const char *file, int mode)
   (void) mode;
   return NULL;
 }
+static void *
+no_dlmopen (long scope, const char *file, int mode)
+{
+  (void) scope;
+  return no_dlopen (file, mode);
+}
 __attribute__ ((visibility ("hidden"))) _Atomic (spark_dlopen_function) spark_real_dlopen = no_dlopen;
+__attribute__ ((visibility ("hidden"))) _Atomic (spark_dlmopen_function) spark_real_dlmopen = no_dlmopen;
 static _Atomic (spark_dlclose_function) real_dlclose;
 
 /* The directory that the shim lies in, with its slash; empty if that cannot be known. */
@@ -125,17 +133,30 @@ open_redirected (const struct redirect *redirect, const char *file, int mode, co
   return ours;
 }
 
+/* What dlopen.S goes on to. */
+static bool
+find_real_functions (void)
+{
+  if (atomic_load_explicit (&spark_real_dlopen, memory_order_relaxed) != no_dlopen)
+    return true;
+  spark_dlopen_function found = spark_find_dlopen ();
+  if (found == NULL)
+    return false;
+  spark_dlmopen_function scoped = spark_find_dlmopen ();
+  if (scoped != NULL)
+    spark_real_dlmopen = scoped;
+  real_dlclose = spark_find_dlclose ();
+  spark_real_dlopen = found;
+  return true;
+}
+
 void *
 spark_dlopen_redirect (const char *file, int mode, const void *caller)
 {
-  if (atomic_load_explicit (&spark_real_dlopen, memory_order_relaxed) == no_dlopen)
-    {
-      spark_dlopen_function found = spark_find_dlopen ();
-      if (found == NULL)
-        return NULL;
-      real_dlclose = spark_find_dlclose ();
-      spark_real_dlopen = found;
-    }
+  if (!find_real_functions ())
+    return NULL;
+  if ((mode & RTLD_DEEPBIND) != 0 || (file != NULL && spark_is_libc (file)))
+    spark_inner_cover ();
   const struct redirect *redirect = file != NULL ? redirect_for (file) : NULL;
   if (redirect == NULL)
     return NULL;
@@ -144,4 +165,27 @@ spark_dlopen_redirect (const char *file, int mode, const void *caller)
   SPARK_TRACE (.layer = "loader", .call = "dlopen", .detail = file, .by = handle != NULL ? SPARK_BY_SHIM : SPARK_BY_DRIVER);
   errno = saved_errno;
   return handle;
+}
+
+/* Another scope has a C library of its own and none of us in it: there the driver is what it is without us. */
+void *
+spark_dlmopen_redirect (long scope, const char *file, int mode, const void *caller)
+{
+  if (scope == LM_ID_BASE)
+    return spark_dlopen_redirect (file, mode, caller);
+  find_real_functions ();
+  return NULL;
+}
+
+/* Who stands in for dlopen was called by way of us or before us; asked again we would go round in circles. */
+void *
+spark_inner_dlopen_redirect (const char *file, int mode, const void *caller)
+{
+  return spark_inner_is_interposer (caller) ? NULL : spark_dlopen_redirect (file, mode, caller);
+}
+
+void *
+spark_inner_dlmopen_redirect (long scope, const char *file, int mode, const void *caller)
+{
+  return spark_inner_is_interposer (caller) ? NULL : spark_dlmopen_redirect (scope, file, mode, caller);
 }

@@ -2,14 +2,13 @@
 
 #include "elf_symbols.h"
 #include <dlfcn.h>
-#include <link.h>
 #include <stdatomic.h>
 #include <string.h>
 
 /* ---- the loaded objects ---- */
 
-static const ElfW (Dyn) *
-dynamic_of (const struct dl_phdr_info *info)
+const ElfW (Dyn) *
+spark_dynamic_of (const struct dl_phdr_info *info)
 {
   for (int i = 0; i < info->dlpi_phnum; i++)
     if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
@@ -40,7 +39,7 @@ match_object (struct dl_phdr_info *info, size_t size, void *data)
   if (!holds (info, search->address))
     return 0;
   *search->object = (struct spark_object){
-    .path = info->dlpi_name != NULL ? info->dlpi_name : "", .base = info->dlpi_addr, .dynamic = dynamic_of (info)
+    .path = info->dlpi_name != NULL ? info->dlpi_name : "", .base = info->dlpi_addr, .dynamic = spark_dynamic_of (info)
   };
   return 1;
 }
@@ -60,11 +59,22 @@ struct symbol_search {
   void *after_us;
 };
 
-static bool
-is_libc (const char *path)
+bool
+spark_is_libc (const char *path)
 {
   const char *slash = strrchr (path, '/'), *name = slash != NULL ? slash + 1 : path;
   return strcmp (name, "libc.so.6") == 0 || strcmp (name, "libdl.so.2") == 0;
+}
+
+_Atomic (void *) spark_libc_dlopen, spark_libc_dlmopen;
+
+static void *
+definition_in (const struct dl_phdr_info *info, const ElfW (Dyn) *dynamic, const char *name)
+{
+  void *before = NULL;
+  if (spark_is_libc (info->dlpi_name))
+    before = strcmp (name, "dlopen") == 0 ? spark_libc_dlopen : strcmp (name, "dlmopen") == 0 ? spark_libc_dlmopen : NULL;
+  return before != NULL ? before : spark_elf_symbol (info->dlpi_addr, dynamic, name);
 }
 
 static int
@@ -72,15 +82,15 @@ match_symbol (struct dl_phdr_info *info, size_t size, void *data)
 {
   (void) size;
   struct symbol_search *search = data;
-  const ElfW (Dyn) *dynamic = dynamic_of (info);
+  const ElfW (Dyn) *dynamic = spark_dynamic_of (info);
   if (holds (info, (const void *) match_symbol))
     {
       search->seen_us = true;
       return 0;
     }
-  if (dynamic == NULL || (search->libc_only && !is_libc (info->dlpi_name)))
+  if (dynamic == NULL || (search->libc_only && !spark_is_libc (info->dlpi_name)))
     return 0;
-  void *found = spark_elf_symbol (info->dlpi_addr, dynamic, search->name);
+  void *found = definition_in (info, dynamic, search->name);
   if (found == NULL)
     return 0;
   if (search->seen_us)
@@ -130,6 +140,12 @@ spark_dlopen_function
 spark_find_dlopen (void)
 {
   return (spark_dlopen_function) spark_next_symbol ("dlopen");
+}
+
+spark_dlmopen_function
+spark_find_dlmopen (void)
+{
+  return (spark_dlmopen_function) spark_next_symbol ("dlmopen");
 }
 
 spark_dlclose_function

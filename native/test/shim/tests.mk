@@ -1,10 +1,11 @@
 # Tests of the shim. Units run under sanitizers; the whole shim is preloaded into ordinary programs with a fake driver beside them.
 ST := $(B)/test/shim
 SHIM_UNITS := $(addprefix $(ST)/,test_track test_ledger_client test_budget_figures)
-SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_hooks test_contexts test_trace test_sharing test_programs)
+SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_scopes test_hooks test_contexts test_trace test_sharing test_programs)
 SHIM_LIBRARIES := $(B)/libspark-shim.so $(SHIM_REDIRECTS)
 SHIM_FAKES := $(addprefix $(ST)/fake/,libcuda.so.1 libcuda.so libcuda.so.580.1 libnvidia-ml.so.1)
-SHIM_HELPERS := $(ST)/linked_app $(ST)/caller/libcaller.so $(ST)/caller/libprivate.so $(ST)/caller/libcuda.so.77
+SHIM_HELPERS := $(ST)/linked_app $(ST)/caller/libcaller.so $(ST)/caller/libprivate.so $(ST)/caller/libcuda.so.77 \
+  $(ST)/caller/liblinked.so $(ST)/caller/libinterposer.so
 TESTS += $(SHIM_UNITS) $(SHIM_PROGRAMS) test/shim/test_sanitized.sh test/shim/test_aarch64.sh test/shim/test_symbols.sh
 
 # All of the shim but what only a preload can do.
@@ -31,6 +32,12 @@ $(ST)/fake/libcuda.so $(ST)/fake/libcuda.so.580.1 $(ST)/caller/libcuda.so.77: $(
 $(ST)/caller/libcaller.so: $(OBJ)/test/shim/caller.o
 	@mkdir -p $(@D)
 	$(CC) -shared -Wl,--enable-new-dtags -Wl,-rpath,'$$ORIGIN' -o $@ $^ -ldl
+$(ST)/caller/libinterposer.so: $(OBJ)/test/shim/interposer.o
+	@mkdir -p $(@D)
+	$(CC) -shared -o $@ $^ -ldl
+$(ST)/caller/liblinked.so: $(OBJ)/test/shim/linked_library.o $(ST)/fake/libcuda.so.1
+	@mkdir -p $(@D)
+	$(CC) -shared -o $@ $^
 $(ST)/caller/libprivate.so:
 	@mkdir -p $(@D)
 	$(CC) -shared -nostdlib -o $@ -x c /dev/null
