@@ -10,7 +10,8 @@
 
 static const char ledger_in_container[] = "/usr/lib/spark-run/ledger";
 
-enum phase { FRESH, STANDING, PASSING };
+/* UNUSABLE: passing too, and who uses the driver has yet to be told. */
+enum phase { FRESH, STANDING, PASSING, UNUSABLE };
 
 /* Zeroed by the kernel in a forked child; where the kernel cannot (before 4.14), told by the changed process id. */
 static _Atomic (struct spark_process *) shared_state;
@@ -61,30 +62,34 @@ spark_environment_is_trusted (void)
   return getuid () == geteuid () && getgid () == getegid ();
 }
 
-static void
-join (struct spark_process *process)
+static const char *
+ledger_path (bool *is_named)
 {
   const char *named = getenv ("SPARK_RUN_LEDGER");
-  bool is_named = named != NULL && named[0] != '\0' && spark_environment_is_trusted ();
-  const char *path = is_named ? named : ledger_in_container;
+  *is_named = named != NULL && named[0] != '\0' && spark_environment_is_trusted ();
+  return *is_named ? named : ledger_in_container;
+}
+
+static enum phase
+join (struct spark_process *process)
+{
+  bool is_named;
+  const char *path = ledger_path (&is_named);
   process->budget.in_container = !is_named;
   switch (spark_ledger_join (&process->budget.ledger, path))
     {
     case SPARK_LEDGER_JOINED:
-      process->phase = STANDING;
-      return;
+      return STANDING;
     case SPARK_LEDGER_BROKEN:
-      /* Nobody joins who does not open or call the driver: other programs stay silent. */
-      spark_say ("no budget is kept here, the ledger cannot be used: ", path);
-      break;
+      return UNUSABLE;
     case SPARK_LEDGER_ABSENT:
       break;
     }
-  process->phase = PASSING;
+  return PASSING;
 }
 
 struct spark_process *
-spark_process (void)
+spark_process_quietly (void)
 {
   struct spark_process *process = own_state ();
   if (process == NULL)
@@ -93,8 +98,24 @@ spark_process (void)
     {
       spark_lock_take (&process->joining);
       if (process->phase == FRESH)
-        join (process);
+        process->phase = join (process);
       spark_lock_give (&process->joining);
     }
   return process->phase == STANDING ? process : NULL;
+}
+
+struct spark_process *
+spark_process (void)
+{
+  struct spark_process *process = spark_process_quietly ();
+  if (process != NULL)
+    return process;
+  process = own_state ();
+  uint32_t unusable = UNUSABLE;
+  if (process != NULL && atomic_compare_exchange_strong (&process->phase, &unusable, PASSING))
+    {
+      bool is_named;
+      spark_say ("no budget is kept here, the ledger cannot be used: ", ledger_path (&is_named));
+    }
+  return NULL;
 }

@@ -24,6 +24,9 @@ struct spark_process {
 /* This process, its ledger joined at the first call; NULL where there is no ledger: everything is passed through then. */
 struct spark_process *spark_process (void);
 
+/* The same for who only asks what the machine has: nothing is said where the ledger cannot be used. */
+struct spark_process *spark_process_quietly (void);
+
 /* False in a program that got more rights than its caller (setuid, capabilities): it must not take files named by that caller. */
 bool spark_environment_is_trusted (void);
 

@@ -47,14 +47,16 @@ for arch_limit in x86_64:2.14 aarch64:2.17; do
     result "$state" "on $arch $library needs the shim first, then ${pair#*:}"
   done
 
-  # Exactly the table of hooks, and what leads there.
-  wanted=$(sed -n -e 's/^  X (\([a-zA-Z0-9_]*\), \([a-zA-Z0-9_]*\),.*/\2/p' -e 's/^  X (\(nvml[a-zA-Z0-9_]*\)).*/\1/p' shim/hooks.h; printf '%s\n' dlopen dlmopen __asan_default_options)
+  # Exactly the tables of hooks, and what leads there.
+  wanted=$(sed -n -e 's/^  X (\([a-zA-Z0-9_]*\), \([a-zA-Z0-9_]*\),.*/\2/p' -e 's/^  X (\(nvml[a-zA-Z0-9_]*\)).*/\1/p' shim/hooks.h
+    sed -n 's/^  X (\([a-zA-Z0-9_]*\)).*/\1/p' shim/host_hooks.h; printf '%s\n' dlopen dlmopen __asan_default_options)
   exported=$(readelf --dyn-syms -W "$build/libspark-shim.so" | awk '$7 != "UND" && $5 == "GLOBAL" { print $8 }')
+  statement="on $arch the shim exports its tables of hooks, dlopen, dlmopen and a default for AddressSanitizer, nothing else"
   if [ "$(echo "$wanted" | sort)" = "$(echo "$exported" | sort)" ]; then
-    result ok "on $arch the shim exports its table of hooks, dlopen, dlmopen and a default for AddressSanitizer, nothing else"
+    result ok "$statement"
   else
     echo "# exported: $(echo $exported)"
-    result 'not ok' "on $arch the shim exports its table of hooks, dlopen, dlmopen and a default for AddressSanitizer, nothing else"
+    result 'not ok' "$statement"
   fi
 done
 

@@ -1,7 +1,8 @@
 # Tests of the shim. Units run under sanitizers; the whole shim is preloaded into ordinary programs with a fake driver beside them.
 ST := $(B)/test/shim
-SHIM_UNITS := $(addprefix $(ST)/,test_track test_ledger_client test_budget_figures)
+SHIM_UNITS := $(addprefix $(ST)/,test_track test_ledger_client test_budget_figures test_meminfo_text)
 SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_scopes test_hooks test_contexts test_trace test_sharing test_programs)
+SHIM_PROGRAMS += $(addprefix $(ST)/,test_host_views)
 SHIM_LIBRARIES := $(B)/libspark-shim.so $(SHIM_REDIRECTS)
 SHIM_FAKES := $(addprefix $(ST)/fake/,libcuda.so.1 libcuda.so libcuda.so.580.1 libnvidia-ml.so.1)
 SHIM_HELPERS := $(ST)/linked_app $(ST)/caller/libcaller.so $(ST)/caller/libprivate.so $(ST)/caller/libcuda.so.77 \
@@ -9,7 +10,7 @@ SHIM_HELPERS := $(ST)/linked_app $(ST)/caller/libcaller.so $(ST)/caller/libpriva
 TESTS += $(SHIM_UNITS) $(SHIM_PROGRAMS) test/shim/test_sanitized.sh test/shim/test_aarch64.sh test/shim/test_symbols.sh
 
 # All of the shim but what only a preload can do.
-$(SAN)/shim.a: $(addprefix $(SAN)/shim/,track.o ledger_client.o budget.o cgroup_memory.o resolve.o elf_symbols.o)
+$(SAN)/shim.a: $(addprefix $(SAN)/shim/,track.o ledger_client.o budget.o cgroup_memory.o resolve.o elf_symbols.o meminfo_text.o)
 	rm -f $@ && $(AR) rcs $@ $^
 
 $(SHIM_UNITS): $(ST)/%: $(SAN)/test/shim/%.o $(SAN)/shim.a $(SAN)/common.a

@@ -1,0 +1,221 @@
+#include "host_file.h"
+
+#include "lock.h"
+#include "meminfo_text.h"
+#include "raw.h"
+#include "report.h"
+#include "trace.h"
+#include <errno.h>
+#include <linux/magic.h>
+#include <linux/memfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+/* Newer than some kernel headers: F_ADD_SEALS and its seals (3.17), MFD_NOEXEC_SEAL (6.3, where a sysctl may demand it). */
+enum {
+  ADD_SEALS = 1033,
+  SEAL_ALL_BUT_EXEC = 0x1 | 0x2 | 0x4 | 0x8, /* seal, shrink, grow, write */
+  NOEXEC_SEAL = 0x8,
+  TEXT_BYTES = 16384 /* /proc/meminfo has about 1.5 KiB */
+};
+
+/* ---- the descriptors that were given, for rewinding them ---- */
+
+/* More at one time are given too, but stay as they were when opened. */
+enum { GIVEN_MAX = 16 };
+
+static struct {
+  struct spark_lock lock;
+  _Atomic bool any;
+  struct {
+    int fd;
+    uint64_t inode; /* of the memory file; 0 = free entry */
+  } entries[GIVEN_MAX];
+} given;
+
+static uint64_t
+inode_of (int fd)
+{
+  struct stat status;
+  return raw_syscall (SYS_fstat, fd, &status, 0, 0) == 0 ? status.st_ino : 0;
+}
+
+bool
+spark_host_file_any (void)
+{
+  return atomic_load_explicit (&given.any, memory_order_relaxed);
+}
+
+static void
+remember (int fd)
+{
+  uint64_t inode = inode_of (fd);
+  spark_lock_take (&given.lock);
+  int entry = -1;
+  for (int i = 0; i < GIVEN_MAX; i++)
+    if (given.entries[i].inode != 0 && given.entries[i].fd == fd)
+      {
+        entry = i;
+        break;
+      }
+    else if (entry < 0 && (given.entries[i].inode == 0 || inode_of (given.entries[i].fd) != given.entries[i].inode))
+      entry = i; /* free, or closed since */
+  if (entry >= 0)
+    {
+      given.entries[entry].fd = fd;
+      given.entries[entry].inode = inode;
+      atomic_store_explicit (&given.any, true, memory_order_relaxed);
+    }
+  spark_lock_give (&given.lock);
+}
+
+/* Still the file that was given, not another one under the same number? */
+static bool
+is_given (int fd)
+{
+  bool found = false;
+  spark_lock_take (&given.lock);
+  for (int i = 0; i < GIVEN_MAX && !found; i++)
+    if (given.entries[i].inode != 0 && given.entries[i].fd == fd)
+      {
+        found = inode_of (fd) == given.entries[i].inode;
+        if (!found)
+          given.entries[i].inode = 0;
+      }
+  spark_lock_give (&given.lock);
+  return found;
+}
+
+/* ---- the file ---- */
+
+static bool
+is_meminfo (int fd)
+{
+  struct statfs file_system;
+  long flags = raw_syscall (SYS_fcntl, fd, F_GETFL, 0, 0);
+  return flags >= 0 && (flags & (O_ACCMODE | O_PATH)) == O_RDONLY && raw_syscall (SYS_fstatfs, fd, &file_system, 0, 0) == 0
+         && file_system.f_type == PROC_SUPER_MAGIC;
+}
+
+static size_t
+read_all (int fd, char *text, size_t size)
+{
+  size_t used = 0;
+  while (used < size)
+    {
+      long got = raw_syscall (SYS_pread64, fd, text + used, size - used, used);
+      if (got == -EINTR)
+        continue;
+      if (got < 0)
+        return 0;
+      if (got == 0)
+        break;
+      used += (size_t) got;
+    }
+  return used;
+}
+
+/* A memory file needs no writable place in the image and no rights, and Docker's own seccomp profile allows it. -1 where it cannot
+   be had. */
+static int
+make_file (const char *text, size_t length)
+{
+  unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  long fd = raw_syscall (SYS_memfd_create, "meminfo", flags | NOEXEC_SEAL, 0, 0);
+  if (fd == -EINVAL)
+    fd = raw_syscall (SYS_memfd_create, "meminfo", flags, 0, 0);
+  if (fd < 0)
+    return -1;
+  if (raw_syscall (SYS_write, fd, text, length, 0) != (long) length)
+    {
+      raw_close ((int) fd);
+      return -1;
+    }
+  raw_syscall (SYS_fchmod, fd, 0444, 0, 0);
+  raw_syscall (SYS_fcntl, fd, ADD_SEALS, SEAL_ALL_BUT_EXEC, 0);
+  return (int) fd;
+}
+
+/* The same file, open for reading alone as the caller asked; where /proc is not there, the sealed one. Its offset is 0. */
+static int
+reopen_read_only (int fd)
+{
+  char path[32] = "/proc/self/fd/", *at = path + sizeof "/proc/self/fd/" - 1;
+  char digits[12], *first = digits + sizeof digits;
+  for (int rest = fd; first == digits + sizeof digits || rest != 0; rest /= 10)
+    *--first = (char) ('0' + rest % 10);
+  memcpy (at, first, (size_t) (digits + sizeof digits - first));
+  int again = raw_open (path, O_RDONLY);
+  if (again < 0)
+    {
+      raw_syscall (SYS_lseek, fd, 0, SEEK_SET, 0);
+      return fd;
+    }
+  raw_close (fd);
+  return again;
+}
+
+/* Makes `fd`, which leads to `source` or to an older answer, lead to a fresh one. */
+static bool
+answer (struct spark_process *process, int source, int fd, struct spark_room *room)
+{
+  /* Not on the stack: a thread's may be small. */
+  char *texts = raw_mmap (2 * TEXT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  if (texts == NULL)
+    return false;
+  char *real = texts, *told = texts + TEXT_BYTES;
+  size_t length = read_all (source, real, TEXT_BYTES);
+  uint64_t real_total = spark_meminfo_text_total (real, length);
+  int file = -1;
+  if (real_total != 0)
+    {
+      *room = spark_report_room (process, real_total);
+      length = spark_meminfo_text_rewrite (real, length, room->total_bytes, room->free_bytes, told, TEXT_BYTES);
+      file = length != 0 ? make_file (told, length) : -1;
+    }
+  raw_munmap (texts, 2 * TEXT_BYTES);
+  if (file < 0)
+    return false;
+  file = reopen_read_only (file);
+  long close_on_exec = raw_syscall (SYS_fcntl, fd, F_GETFD, 0, 0);
+  bool done = close_on_exec >= 0
+              && raw_syscall (SYS_dup3, file, fd, (close_on_exec & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0, 0) == fd;
+  raw_close (file);
+  if (done)
+    remember (fd);
+  return done;
+}
+
+void
+spark_host_file_opened (int fd, const char *path, const char *call)
+{
+  if (!is_meminfo (fd))
+    return;
+  int saved_errno = errno;
+  struct spark_process *process = spark_process_quietly ();
+  struct spark_room room;
+  if (process != NULL && answer (process, fd, fd, &room))
+    SPARK_TRACE (.layer = "host", .call = call, .detail = path, .has_room = true, .free_bytes = room.free_bytes,
+                 .total_bytes = room.total_bytes, .by = SPARK_BY_SHIM);
+  else
+    SPARK_TRACE (.layer = "host", .call = call, .detail = path, .by = SPARK_BY_DRIVER);
+  errno = saved_errno;
+}
+
+void
+spark_host_file_rewound (int fd, const char *call)
+{
+  if (!is_given (fd))
+    return;
+  int saved_errno = errno;
+  struct spark_process *process = spark_process_quietly ();
+  int source = process != NULL ? raw_open ("/proc/meminfo", O_RDONLY) : -1;
+  struct spark_room room;
+  if (source >= 0 && is_meminfo (source) && answer (process, source, fd, &room))
+    SPARK_TRACE (.layer = "host", .call = call, .has_room = true, .free_bytes = room.free_bytes,
+                 .total_bytes = room.total_bytes, .by = SPARK_BY_SHIM);
+  if (source >= 0)
+    raw_close (source);
+  errno = saved_errno;
+}
