@@ -1,5 +1,6 @@
 /* Contexts: the primary one, counted, and created ones; each thread has a stack of them. */
 #include "driver.h"
+#include "memory.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -138,6 +139,17 @@ cuCtxCreate_v2 (CUcontext *context, unsigned int flags, CUdevice device)
     }
   *context = made;
   return CUDA_SUCCESS;
+}
+
+SIM_ALSO (cuCtxCreate, cuCtxCreate_v2);
+
+/* The form of CUDA 11.4, which could ask for a part of the processors. */
+CUresult
+cuCtxCreate_v3 (CUcontext *context, void *affinities, int count, unsigned int flags, CUdevice device)
+{
+  if (affinities != NULL || count != 0)
+    return CUDA_ERROR_NOT_SUPPORTED;
+  return cuCtxCreate_v2 (context, flags, device);
 }
 
 CUresult
@@ -296,6 +308,7 @@ CUresult
 cuCtxSynchronize (void)
 {
   SIM_ENTER_CONTEXT (NULL);
+  sim_pools_settle ();
   return CUDA_SUCCESS;
 }
 

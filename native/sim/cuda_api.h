@@ -11,6 +11,7 @@ CUresult cuInit (unsigned int flags);
 
 /* device.c */
 CUresult cuDriverGetVersion (int *version);
+CUresult cuModuleGetLoadingMode (int *mode);
 CUresult cuDeviceGetCount (int *count);
 CUresult cuDeviceGet (CUdevice *device, int ordinal);
 CUresult cuDeviceGetName (char *name, int length, CUdevice device);
@@ -28,6 +29,7 @@ CUresult cuCtxPushCurrent_v2 (CUcontext context);
 CUresult cuCtxPopCurrent_v2 (CUcontext *context);
 CUresult cuCtxSetCurrent (CUcontext context);
 CUresult cuCtxCreate_v2 (CUcontext *context, unsigned int flags, CUdevice device);
+CUresult cuCtxCreate_v3 (CUcontext *context, void *affinities, int count, unsigned int flags, CUdevice device);
 CUresult cuCtxCreate_v4 (CUcontext *context, void *parameters, unsigned int flags, CUdevice device);
 CUresult cuCtxDestroy_v2 (CUcontext context);
 CUresult cuDevicePrimaryCtxRetain (CUcontext *context, CUdevice device);
@@ -66,6 +68,9 @@ CUresult cuMemAddressReserve (CUdeviceptr *pointer, size_t bytes, size_t alignme
 CUresult cuMemAddressFree (CUdeviceptr pointer, size_t bytes);
 CUresult cuMemCreate (CUmemGenericAllocationHandle *handle, size_t bytes, const CUmemAllocationProp
                       *properties, unsigned long long flags);
+CUresult cuMemExportToShareableHandle (void *shareable, CUmemGenericAllocationHandle handle, int type,
+                                       unsigned long long flags);
+CUresult cuMemImportFromShareableHandle (CUmemGenericAllocationHandle *handle, void *shareable, int type);
 CUresult cuMemRelease (CUmemGenericAllocationHandle handle);
 CUresult cuMemRetainAllocationHandle (CUmemGenericAllocationHandle *handle, void *address);
 CUresult cuMemGetAllocationPropertiesFromHandle (CUmemAllocationProp *properties, CUmemGenericAllocationHandle
@@ -80,10 +85,11 @@ CUresult cuMemGetAccess (unsigned long long *flags, const CUmemLocation *locatio
 CUresult cuDeviceGetDefaultMemPool (CUmemoryPool *pool, CUdevice device);
 CUresult cuDeviceGetMemPool (CUmemoryPool *pool, CUdevice device);
 CUresult cuDeviceSetMemPool (CUdevice device, CUmemoryPool pool);
-CUresult cuMemPoolCreate (CUmemoryPool *pool, const void *properties);
+CUresult cuMemPoolCreate (CUmemoryPool *pool, const CUmemPoolProps *properties);
 CUresult cuMemPoolDestroy (CUmemoryPool pool);
 CUresult cuMemPoolTrimTo (CUmemoryPool pool, size_t keep_bytes);
 CUresult cuMemPoolSetAccess (CUmemoryPool pool, const CUmemAccessDesc *access, size_t count);
+CUresult cuMemPoolGetAccess (int *flags, CUmemoryPool pool, const CUmemLocation *location);
 CUresult cuMemPoolGetAttribute (CUmemoryPool handle, int attribute, void *value);
 CUresult cuMemPoolSetAttribute (CUmemoryPool handle, int attribute, void *value);
 CUresult cuMemAllocFromPoolAsync (CUdeviceptr *pointer, size_t bytes, CUmemoryPool handle, CUstream stream);
@@ -175,6 +181,75 @@ CUresult cuGraphInstantiateWithParams (CUgraphExec *exec, CUgraph graph, void *p
 CUresult cuGraphExecDestroy (CUgraphExec exec);
 CUresult cuGraphLaunch (CUgraphExec exec, CUstream stream);
 CUresult cuGraphUpload (CUgraphExec exec, CUstream stream);
+CUresult cuGraphNodeGetType (CUgraphNode node, int *type);
+CUresult cuGraphGetNodes (CUgraph graph, CUgraphNode *nodes, size_t *count);
+
+/* memory_v1.c */
+CUresult cuDeviceTotalMem (unsigned int *bytes, CUdevice device);
+CUresult cuMemGetInfo (unsigned int *free_bytes, unsigned int *total_bytes);
+CUresult cuMemAlloc (unsigned int *pointer, unsigned int bytes);
+CUresult cuMemAllocPitch (unsigned int *pointer, unsigned int *pitch, unsigned int width_bytes, unsigned int height,
+                          unsigned int element_bytes);
+CUresult cuMemFree (unsigned int pointer);
+CUresult cuMemGetAddressRange (unsigned int *base, unsigned int *bytes, unsigned int pointer);
+CUresult cuMemAllocHost (void **pointer, unsigned int bytes);
+CUresult cuArrayCreate (CUarray *array, const void *shape);
+CUresult cuArray3DCreate (CUarray *array, const void *shape);
+
+/* managed.c */
+CUresult cuMemPrefetchAsync (CUdeviceptr pointer, size_t bytes, CUdevice device, CUstream stream);
+CUresult cuMemPrefetchAsync_v2 (CUdeviceptr pointer, size_t bytes, CUmemLocation location, unsigned int flags,
+                                CUstream stream);
+CUresult cuMemAdvise (CUdeviceptr pointer, size_t bytes, int advice, CUdevice device);
+CUresult cuMemAdvise_v2 (CUdeviceptr pointer, size_t bytes, int advice, CUmemLocation location);
+CUresult cuStreamAttachMemAsync (CUstream stream, CUdeviceptr pointer, size_t bytes, unsigned int flags);
+
+/* share.c */
+CUresult cuIpcGetMemHandle (CUipcMemHandle *handle, CUdeviceptr pointer);
+CUresult cuIpcOpenMemHandle_v2 (CUdeviceptr *pointer, CUipcMemHandle handle, unsigned int flags);
+CUresult cuIpcCloseMemHandle (CUdeviceptr pointer);
+CUresult cuMemPoolExportToShareableHandle (void *shareable, CUmemoryPool handle, int type, unsigned long long flags);
+CUresult cuMemPoolImportFromShareableHandle (CUmemoryPool *handle, void *shareable, int type,
+                                             unsigned long long flags);
+CUresult cuMemPoolExportPointer (CUmemPoolPtrExportData *data, CUdeviceptr pointer);
+CUresult cuMemPoolImportPointer (CUdeviceptr *pointer, CUmemoryPool handle, CUmemPoolPtrExportData *data);
+CUresult cuImportExternalMemory (CUexternalMemory *memory, const CUDA_EXTERNAL_MEMORY_HANDLE_DESC *description);
+CUresult cuExternalMemoryGetMappedBuffer (CUdeviceptr *pointer, CUexternalMemory memory,
+                                          const CUDA_EXTERNAL_MEMORY_BUFFER_DESC *description);
+CUresult cuDestroyExternalMemory (CUexternalMemory memory);
+
+/* array.c */
+CUresult cuArray3DCreate_v2 (CUarray *array, const CUDA_ARRAY3D_DESCRIPTOR *shape);
+CUresult cuArrayCreate_v2 (CUarray *array, const CUDA_ARRAY_DESCRIPTOR *shape);
+CUresult cuArrayDestroy (CUarray handle);
+CUresult cuArray3DGetDescriptor_v2 (CUDA_ARRAY3D_DESCRIPTOR *shape, CUarray handle);
+CUresult cuArrayGetDescriptor_v2 (CUDA_ARRAY_DESCRIPTOR *shape, CUarray array);
+CUresult cuArrayGetMemoryRequirements (CUDA_ARRAY_MEMORY_REQUIREMENTS *requirements, CUarray array, CUdevice device);
+CUresult cuMipmappedArrayCreate (CUmipmappedArray *handle, const CUDA_ARRAY3D_DESCRIPTOR *shape, unsigned int levels);
+CUresult cuMipmappedArrayGetLevel (CUarray *array, CUmipmappedArray handle, unsigned int level);
+CUresult cuMipmappedArrayDestroy (CUmipmappedArray handle);
+
+/* transfer_shaped.c */
+CUresult cuMemcpy2D_v2 (const CUDA_MEMCPY2D *this);
+CUresult cuMemcpy3D_v2 (const CUDA_MEMCPY3D *this);
+CUresult cuMemcpy2DAsync_v2 (const CUDA_MEMCPY2D *this, CUstream stream);
+CUresult cuMemcpy3DAsync_v2 (const CUDA_MEMCPY3D *this, CUstream stream);
+CUresult cuMemcpyHtoA_v2 (CUarray to, size_t offset_bytes, const void *from, size_t bytes);
+CUresult cuMemcpyAtoH_v2 (void *to, CUarray from, size_t offset_bytes, size_t bytes);
+CUresult cuMemcpyDtoA_v2 (CUarray to, size_t offset_bytes, CUdeviceptr from, size_t bytes);
+CUresult cuMemcpyAtoD_v2 (CUdeviceptr to, CUarray from, size_t offset_bytes, size_t bytes);
+CUresult cuMemcpyAtoA_v2 (CUarray to, size_t to_offset_bytes, CUarray from, size_t from_offset_bytes, size_t bytes);
+
+/* graph_memory.c */
+CUresult cuGraphAddMemAllocNode (CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies,
+                                 size_t count_of_them, CUDA_MEM_ALLOC_NODE_PARAMS *parameters);
+CUresult cuGraphAddMemFreeNode (CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies,
+                                size_t count_of_them, CUdeviceptr pointer);
+CUresult cuGraphAddNode (CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies, size_t count_of_them,
+                         CUgraphNodeParams *parameters);
+CUresult cuGraphAddNode_v2 (CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies, const void *edges,
+                            size_t count_of_them, CUgraphNodeParams *parameters);
+CUresult cuDeviceSetGraphMemAttribute (CUdevice device, int attribute, void *value);
 CUresult cuDeviceGetGraphMemAttribute (CUdevice device, int attribute, void *value);
 CUresult cuDeviceGraphMemTrim (CUdevice device);
 

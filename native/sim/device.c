@@ -62,9 +62,11 @@ static const struct {
   { 99, 1 },         /* host register */
   { 100, 1 },        /* pageable access by the host's page tables */
   { 102, 1 },        /* virtual memory management */
+  { 103, 1 },        /* memory can be shared as a file descriptor */
   { 106, 24 },       /* blocks per multiprocessor */
   { 111, 1024 },     /* reserved shared memory per block */
   { 115, 1 },        /* memory pools */
+  { 119, 1 },        /* and so can pools */
   { 120, 1 },        /* cluster launch */
   { 127, 1 },        /* tensor maps */
 };
@@ -78,6 +80,18 @@ cuDriverGetVersion (int *version)
   if (version == NULL)
     return CUDA_ERROR_INVALID_VALUE;
   *version = SIM_CUDA_VERSION;
+  return CUDA_SUCCESS;
+}
+
+/* Lazy, the default; there is no code here that could be loaded either way. */
+CUresult
+cuModuleGetLoadingMode (int *mode)
+{
+  enum { LAZY = 2 };
+  SIM_ENTER ();
+  if (mode == NULL)
+    return CUDA_ERROR_INVALID_VALUE;
+  *mode = LAZY;
   return CUDA_SUCCESS;
 }
 

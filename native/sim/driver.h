@@ -49,12 +49,22 @@ enum sim_kind {
   SIM_GRAPH_EXEC,
   SIM_POOL,
   SIM_ALLOCATION,
+  SIM_EXTERNAL,
+  SIM_ARRAY,
+  SIM_MIPMAPPED_ARRAY,
 };
 
 /* A zeroed object of `bytes` that sim_handle_is knows until it is freed; NULL without memory. */
 void *sim_handle_new (enum sim_kind kind, size_t bytes);
 bool sim_handle_is (enum sim_kind kind, const void *handle);
 void sim_handle_free (void *handle);
+
+/* The graph that `stream` is recording into, or NULL. */
+CUgraph sim_stream_capture (CUstream stream);
+
+/* Adds memory to a graph that records, as cuMemAllocAsync and cuMemFreeAsync do there. */
+CUresult sim_graph_allocate (CUgraph graph, size_t bytes, CUdeviceptr *pointer);
+CUresult sim_graph_free (CUgraph graph, CUdeviceptr pointer);
 
 /* Frees all device memory that was allocated in `context`, as its end does. The lock is not held. */
 void sim_memory_end_context (CUcontext context);

@@ -17,8 +17,8 @@ sim_memory_error (int status)
   return status == ENOMEM ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_UNKNOWN;
 }
 
-static bool
-add_range (const struct sim_range *range)
+bool
+sim_memory_add (const struct sim_range *range)
 {
   sim_lock ();
   bool added = sim_ranges_add (&sim_memory, range);
@@ -26,13 +26,12 @@ add_range (const struct sim_range *range)
   return added;
 }
 
-/* Takes the range that starts at `pointer` out of the set if it is of one of the kinds `first` to `last`. */
-static bool
-remove_range (CUdeviceptr pointer, int first, int last, struct sim_range *removed)
+bool
+sim_memory_remove (CUdeviceptr pointer, unsigned kinds, struct sim_range *removed)
 {
   sim_lock ();
   struct sim_range *range = sim_ranges_find (&sim_memory, pointer);
-  bool found = range != NULL && range->base == pointer && range->kind >= first && range->kind <= last;
+  bool found = range != NULL && range->base == pointer && (SIM_KIND (range->kind) & kinds) != 0;
   if (found)
     {
       *removed = *range;
@@ -43,12 +42,12 @@ remove_range (CUdeviceptr pointer, int first, int last, struct sim_range *remove
 }
 
 CUresult
-sim_memory_take (uint64_t bytes, enum sim_memory_kind kind, void *owner, CUdeviceptr *pointer)
+sim_memory_take_at (uint64_t bytes, enum sim_memory_kind kind, void *owner, void *address, CUdeviceptr *pointer)
 {
   struct sim_pages pages;
   if (sim_pages_take (bytes, &pages) != 0)
     return sim_memory_error (errno);
-  void *at = sim_pages_map (&pages, pages.bytes, NULL, PROT_READ | PROT_WRITE);
+  void *at = sim_pages_map (&pages, pages.bytes, address, PROT_READ | PROT_WRITE);
   int status = errno;
   struct sim_range range = { .base = (uintptr_t) at,
                              .bytes = bytes,
@@ -56,7 +55,7 @@ sim_memory_take (uint64_t bytes, enum sim_memory_kind kind, void *owner, CUdevic
                              .owner = owner,
                              .pages_offset = pages.offset,
                              .pages_bytes = pages.bytes };
-  if (at != NULL && add_range (&range))
+  if (at != NULL && sim_memory_add (&range))
     {
       *pointer = (CUdeviceptr) at;
       return CUDA_SUCCESS;
@@ -67,27 +66,29 @@ sim_memory_take (uint64_t bytes, enum sim_memory_kind kind, void *owner, CUdevic
   return sim_memory_error (at != NULL ? ENOMEM : status);
 }
 
-static void
-give_pages (const struct sim_range *range)
+CUresult
+sim_memory_take (uint64_t bytes, enum sim_memory_kind kind, void *owner, CUdeviceptr *pointer)
 {
-  munmap ((void *) range->base, range->pages_bytes);
-  sim_pages_give (&(struct sim_pages){ .offset = range->pages_offset, .bytes = range->pages_bytes });
+  return sim_memory_take_at (bytes, kind, owner, NULL, pointer);
 }
 
 CUresult
 sim_memory_give (CUdeviceptr pointer)
 {
   struct sim_range range;
-  if (remove_range (pointer, SIM_DEVICE_MEMORY, SIM_POOL_MEMORY, &range))
-    {
-      give_pages (&range);
-      if (range.kind == SIM_POOL_MEMORY)
-        sim_pool_freed (range.owner, range.bytes);
-    }
-  else if (remove_range (pointer, SIM_MANAGED_MEMORY, SIM_MANAGED_MEMORY, &range))
-    munmap ((void *) range.base, range.pages_bytes);
-  else
+  if (!sim_memory_remove (pointer,
+                          SIM_KIND (SIM_DEVICE_MEMORY) | SIM_KIND (SIM_POOL_MEMORY) | SIM_KIND (SIM_GRAPH_MEMORY)
+                              | SIM_KIND (SIM_EXTERNAL_MEMORY) | SIM_KIND (SIM_MANAGED_MEMORY),
+                          &range))
     return CUDA_ERROR_INVALID_VALUE;
+  if (range.kind == SIM_POOL_MEMORY)
+    sim_pool_freed (&range);
+  else if (range.kind == SIM_GRAPH_MEMORY)
+    sim_graph_freed (&range);
+  else
+    munmap ((void *) range.base, range.pages_bytes);
+  if (range.kind == SIM_DEVICE_MEMORY)
+    sim_pages_give (&(struct sim_pages){ .offset = range.pages_offset, .bytes = range.pages_bytes });
   return CUDA_SUCCESS;
 }
 
@@ -148,17 +149,24 @@ cuMemAlloc_v2 (CUdeviceptr *pointer, size_t bytes)
 }
 
 CUresult
-cuMemAllocPitch_v2 (CUdeviceptr *pointer, size_t *pitch, size_t width_bytes, size_t height, unsigned int element_bytes)
+sim_memory_pitch (size_t width_bytes, size_t height, unsigned int element_bytes, size_t *pitch, size_t *bytes)
 {
   enum { PITCH_ALIGNMENT = 512 };
-  if (pitch == NULL || (element_bytes != 4 && element_bytes != 8 && element_bytes != 16)
-      || width_bytes > SIZE_MAX - PITCH_ALIGNMENT)
+  if ((element_bytes != 4 && element_bytes != 8 && element_bytes != 16) || width_bytes > SIZE_MAX - PITCH_ALIGNMENT)
     return CUDA_ERROR_INVALID_VALUE;
-  size_t bytes_per_row = (width_bytes + PITCH_ALIGNMENT - 1) / PITCH_ALIGNMENT * PITCH_ALIGNMENT;
-  size_t bytes;
-  if (__builtin_mul_overflow (bytes_per_row, height, &bytes))
-    return CUDA_ERROR_OUT_OF_MEMORY;
-  CUresult result = cuMemAlloc_v2 (pointer, bytes);
+  *pitch = (width_bytes + PITCH_ALIGNMENT - 1) / PITCH_ALIGNMENT * PITCH_ALIGNMENT;
+  return __builtin_mul_overflow (*pitch, height, bytes) ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_SUCCESS;
+}
+
+CUresult
+cuMemAllocPitch_v2 (CUdeviceptr *pointer, size_t *pitch, size_t width_bytes, size_t height, unsigned int element_bytes)
+{
+  size_t bytes_per_row, bytes;
+  if (pitch == NULL)
+    return CUDA_ERROR_INVALID_VALUE;
+  CUresult result = sim_memory_pitch (width_bytes, height, element_bytes, &bytes_per_row, &bytes);
+  if (result == CUDA_SUCCESS)
+    result = cuMemAlloc_v2 (pointer, bytes);
   if (result == CUDA_SUCCESS)
     *pitch = bytes_per_row;
   return result;
@@ -168,7 +176,10 @@ CUresult
 cuMemFree_v2 (CUdeviceptr pointer)
 {
   SIM_ENTER ();
-  return pointer == 0 ? CUDA_SUCCESS : sim_memory_give (pointer);
+  CUresult result = pointer == 0 ? CUDA_SUCCESS : sim_memory_give (pointer);
+  if (result == CUDA_SUCCESS)
+    sim_pools_settle (); /* freeing synchronises */
+  return result;
 }
 
 CUresult
@@ -201,7 +212,7 @@ take_ordinary (size_t bytes, enum sim_memory_kind kind, unsigned flags, void **p
     return CUDA_ERROR_OUT_OF_MEMORY;
   struct sim_range range
       = { .base = (uintptr_t) at, .bytes = bytes, .kind = kind, .flags = flags, .pages_bytes = mapped_bytes };
-  if (!add_range (&range))
+  if (!sim_memory_add (&range))
     {
       munmap (at, mapped_bytes);
       return CUDA_ERROR_OUT_OF_MEMORY;
@@ -230,7 +241,7 @@ cuMemFreeHost (void *pointer)
   struct sim_range range;
   if (pointer == NULL)
     return CUDA_SUCCESS;
-  if (!remove_range ((CUdeviceptr) (uintptr_t) pointer, SIM_HOST_MEMORY, SIM_HOST_MEMORY, &range))
+  if (!sim_memory_remove ((CUdeviceptr) (uintptr_t) pointer, SIM_KIND (SIM_HOST_MEMORY), &range))
     return CUDA_ERROR_INVALID_VALUE;
   munmap (pointer, range.pages_bytes);
   return CUDA_SUCCESS;
@@ -262,13 +273,14 @@ cuMemHostRegister_v2 (void *pointer, size_t bytes, unsigned int flags)
     return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
   return added ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
+SIM_ALSO (cuMemHostRegister, cuMemHostRegister_v2);
 
 CUresult
 cuMemHostUnregister (void *pointer)
 {
   SIM_ENTER ();
   struct sim_range range;
-  return remove_range ((CUdeviceptr) (uintptr_t) pointer, SIM_REGISTERED_MEMORY, SIM_REGISTERED_MEMORY, &range)
+  return sim_memory_remove ((CUdeviceptr) (uintptr_t) pointer, SIM_KIND (SIM_REGISTERED_MEMORY), &range)
              ? CUDA_SUCCESS
              : CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
 }

@@ -12,19 +12,37 @@ enum sim_memory_kind {
   SIM_HOST_MEMORY,
   SIM_REGISTERED_MEMORY,
   SIM_MANAGED_MEMORY,
+  SIM_IPC_MEMORY,        /* another process's */
+  SIM_EXTERNAL_MEMORY,   /* owner: external memory object */
+  SIM_GRAPH_MEMORY,      /* owner: allocation of a graph */
 };
 
 /* All memory the driver knows, under sim_lock. */
 extern struct sim_ranges sim_memory;
 
+/* Adds a range, or takes out the one that starts at `pointer` if it is of one of the kinds (SIM_KIND (a) | SIM_KIND (b)). */
+#define SIM_KIND(kind) (1U << (kind))
+bool sim_memory_add (const struct sim_range *range);
+bool sim_memory_remove (CUdeviceptr pointer, unsigned kinds, struct sim_range *removed);
+
 /* Takes pages and maps them; `owner` is a context or a pool. Returns a CUresult; `*pointer` is untouched on failure. */
 CUresult sim_memory_take (uint64_t bytes, enum sim_memory_kind kind, void *owner, CUdeviceptr *pointer);
+
+/* The same at `address`, where the caller holds address space for it, or anywhere if that is NULL. */
+CUresult sim_memory_take_at (uint64_t bytes, enum sim_memory_kind kind, void *owner, void *address, CUdeviceptr *pointer);
+
+/* The rows of cuMemAllocPitch and what they take together. */
+CUresult sim_memory_pitch (size_t width_bytes, size_t height, unsigned int element_bytes, size_t *pitch, size_t *bytes);
 
 /* Frees what sim_memory_take gave; CUDA_ERROR_INVALID_VALUE for anything but its exact start. */
 CUresult sim_memory_give (CUdeviceptr pointer);
 
-/* Tells `pool` that memory taken for it is free again. */
-void sim_pool_freed (void *pool, uint64_t bytes);
+/* Gives `range`, that is no longer in the set, back to its pool, or to its graph. */
+void sim_pool_freed (const struct sim_range *range);
+void sim_graph_freed (const struct sim_range *range);
+
+/* What a synchronisation does: pools let go of what they hold beyond their thresholds. */
+void sim_pools_settle (void);
 
 /* True if all of [pointer, pointer + bytes) is memory that the device may touch; it may span mappings side by side. */
 bool sim_memory_reachable (CUdeviceptr pointer, uint64_t bytes);

@@ -2,18 +2,42 @@
 #ifndef SPARK_SIM_PAGES_H
 #define SPARK_SIM_PAGES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
-/* A run of pages in this process's part of the machine: offset in its backing file. */
+/* A run of pages: a stretch of the process's own file, or a file of its own that other processes can be given. */
 struct sim_pages {
   uint64_t offset;
   uint64_t bytes;
+  int file;      /* a descriptor for pages with a file of their own; 0 for the process's */
+  bool borrowed; /* another process took them, so they are not this one's */
 };
 
 /* Takes `bytes` (rounded up to whole pages), all of them at once. Returns 0, or -1 with errno: ENOMEM where the
    machine or the kernel has no more, anything else where the kernel does not let us. Nothing is kept on failure. */
 int sim_pages_take (uint64_t bytes, struct sim_pages *pages);
+
+/* The same in a file of their own: they live until the last process that has the file or a mapping of it lets go. */
+int sim_pages_take_file (uint64_t bytes, struct sim_pages *pages);
+
+/* Pages of a file that another process took; `file` is the caller's to close. Returns 0, or -1 with errno. */
+int sim_pages_borrow (int file, struct sim_pages *pages);
+
+/* A second descriptor of pages with a file of their own, for another process; -1 with errno. */
+int sim_pages_lend (const struct sim_pages *pages);
+
+/* Where another process finds this one's file. */
+struct sim_pages_place {
+  pid_t pid;
+  int file;
+  uint64_t inode;
+};
+bool sim_pages_place (struct sim_pages_place *place);
+
+/* Maps a stretch of another process's file; that process must live, and the kernel let us look into it. */
+void *sim_pages_map_at (const struct sim_pages_place *place, const struct sim_pages *pages);
 
 /* Gives them back to the machine. No mapping of them may be left. */
 void sim_pages_give (const struct sim_pages *pages);

@@ -1,5 +1,6 @@
 /* Streams and events. Every call has done its work when it returns, so a stream is always idle. */
 #include "driver.h"
+#include "memory.h"
 
 #include <time.h>
 
@@ -74,7 +75,15 @@ cuStreamDestroy_v2 (CUstream stream)
 }
 SIM_ALSO (cuStreamDestroy, cuStreamDestroy_v2);
 
-/* Nothing can be recorded into a graph here: while a stream captures, asking anything of it is refused, not lost. */
+CUgraph
+sim_stream_capture (CUstream stream)
+{
+  if (is_default (stream) || !sim_handle_is (SIM_STREAM, stream) || !((struct stream *) stream)->capturing)
+    return NULL;
+  return ((struct stream *) stream)->graph;
+}
+
+/* Work cannot be recorded into a graph here, only memory: while a stream captures, asking anything of it is refused, not lost. */
 CUresult
 cuStreamQuery (CUstream stream)
 {
@@ -87,7 +96,10 @@ SIM_ALSO (cuStreamQuery_ptsz, cuStreamQuery);
 CUresult
 cuStreamSynchronize (CUstream stream)
 {
-  return cuStreamQuery (stream);
+  CUresult result = cuStreamQuery (stream);
+  if (result == CUDA_SUCCESS)
+    sim_pools_settle ();
+  return result;
 }
 SIM_ALSO (cuStreamSynchronize_ptsz, cuStreamSynchronize);
 
@@ -296,7 +308,10 @@ cuEventQuery (CUevent event)
 CUresult
 cuEventSynchronize (CUevent event)
 {
-  return cuEventQuery (event);
+  CUresult result = cuEventQuery (event);
+  if (result == CUDA_SUCCESS)
+    sim_pools_settle ();
+  return result;
 }
 
 CUresult

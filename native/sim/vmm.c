@@ -118,18 +118,63 @@ cuMemCreate (CUmemGenericAllocationHandle *handle, size_t bytes, const CUmemAllo
   if (handle == NULL || properties == NULL || !whole_pages (bytes) || flags != 0
       || properties->type != CU_MEM_ALLOCATION_TYPE_PINNED || !on_device (&properties->location))
     return CUDA_ERROR_INVALID_VALUE;
-  if (properties->requestedHandleTypes != 0)
+  const bool shared = properties->requestedHandleTypes == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  if (properties->requestedHandleTypes != 0 && !shared)
     return CUDA_ERROR_NOT_SUPPORTED;
   struct allocation *allocation = sim_handle_new (SIM_ALLOCATION, sizeof *allocation);
   if (allocation == NULL)
     return CUDA_ERROR_OUT_OF_MEMORY;
-  if (sim_pages_take (bytes, &allocation->pages) != 0)
+  if ((shared ? sim_pages_take_file (bytes, &allocation->pages) : sim_pages_take (bytes, &allocation->pages)) != 0)
     {
       int status = errno;
       sim_handle_free (allocation);
       return sim_memory_error (status);
     }
   allocation->properties = *properties;
+  allocation->handles = 1;
+  *handle = (CUmemGenericAllocationHandle) (uintptr_t) allocation;
+  return CUDA_SUCCESS;
+}
+
+CUresult
+cuMemExportToShareableHandle (void *shareable, CUmemGenericAllocationHandle handle, int type, unsigned long long flags)
+{
+  SIM_ENTER ();
+  if (shareable == NULL || flags != 0)
+    return CUDA_ERROR_INVALID_VALUE;
+  sim_lock ();
+  const struct allocation *allocation = allocation_of (handle);
+  bool shared = allocation != NULL && type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
+                && allocation->properties.requestedHandleTypes == type;
+  int file = shared ? sim_pages_lend (&allocation->pages) : -1;
+  sim_unlock ();
+  if (!shared)
+    return CUDA_ERROR_INVALID_VALUE;
+  if (file < 0)
+    return CUDA_ERROR_UNKNOWN;
+  *(int *) shareable = file;
+  return CUDA_SUCCESS;
+}
+
+/* The memory stays the exporter's; it lives as long as one of both holds it. The descriptor stays the caller's. */
+CUresult
+cuMemImportFromShareableHandle (CUmemGenericAllocationHandle *handle, void *shareable, int type)
+{
+  SIM_ENTER ();
+  if (handle == NULL || type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR)
+    return CUDA_ERROR_INVALID_VALUE;
+  struct allocation *allocation = sim_handle_new (SIM_ALLOCATION, sizeof *allocation);
+  if (allocation == NULL)
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  if (sim_pages_borrow ((int) (intptr_t) shareable, &allocation->pages) != 0)
+    {
+      sim_handle_free (allocation);
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+  allocation->properties
+      = (CUmemAllocationProp){ .type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                               .requestedHandleTypes = type,
+                               .location = { .type = CU_MEM_LOCATION_TYPE_DEVICE } };
   allocation->handles = 1;
   *handle = (CUmemGenericAllocationHandle) (uintptr_t) allocation;
   return CUDA_SUCCESS;

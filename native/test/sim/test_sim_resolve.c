@@ -33,8 +33,14 @@ versions (void)
 {
   CHECK (IS (found ("cuMemAlloc", 13000, 0, 0), cuMemAlloc_v2));
   CHECK (IS (found ("cuMemAlloc", 3020, 0, 0), cuMemAlloc_v2));
-  found ("cuMemAlloc", 2000, 0, CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT);
+  CHECK (IS (found ("cuMemAlloc", 2000, 0, 0), cuMemAlloc));
+  CHECK (IS (found ("cuMemGetInfo", 3010, 0, 0), cuMemGetInfo));
+  found ("cuMemAllocAsync", 11010, 0, CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT);
   CHECK (IS (found ("cuCtxCreate", 11030, 0, 0), cuCtxCreate_v2));
+  CHECK (IS (found ("cuCtxCreate", 11040, 0, 0), cuCtxCreate_v3));
+  CHECK (IS (found ("cuMemPrefetchAsync", 12010, 0, 0), cuMemPrefetchAsync));
+  CHECK (IS (found ("cuMemPrefetchAsync", 12020, 0, 0), cuMemPrefetchAsync_v2));
+  CHECK (IS (found ("cuGraphAddNode", 12030, 0, 0), cuGraphAddNode_v2));
   CHECK (IS (found ("cuCtxCreate", 13000, 0, 0), cuCtxCreate_v4));
   CHECK (IS (found ("cuGetProcAddress", 13000, 0, 0), cuGetProcAddress_v2));
   CHECK (IS (found ("cuGetProcAddress", 11030, 0, 0), cuGetProcAddress));
