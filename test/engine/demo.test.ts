@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, type TestContext } from 'vitest'
+import { isNotable } from '../../src/demo/drift.js'
 import type { DemoReport } from '../../src/demo/report.js'
 import { packageDir } from '../../src/host/package-files.js'
 import { prepareMaxRoot } from '../../src/images/max-root.js'
@@ -71,6 +72,26 @@ function parseReport(stdout: string): DemoReport {
   return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as DemoReport
 }
 
+/** The simulated machine is a part of this one, so a scene that others' memory disturbed tells nothing, not even played twice. */
+const RUNS_MAX = 3
+
+/** Plays the demo until no scene fails in which others moved memory; skips the test where that never happens. */
+async function playUndisturbed({ skip }: TestContext, ...args: string[]) {
+  for (let run = 1; ; run += 1) {
+    const outcome = await startDemo('--json', ...args).ended
+    const report = parseReport(outcome.stdout)
+    const isDisturbed = report.scenes.some(
+      ({ ok, othersTookBytes, othersGaveBackBytes }) =>
+        !ok &&
+        othersTookBytes !== null &&
+        othersGaveBackBytes !== null &&
+        isNotable({ othersTookBytes, othersGaveBackBytes }, report.machine.memTotalBytes),
+    )
+    if (!isDisturbed) return { ...outcome, report }
+    if (run === RUNS_MAX) skip(`other programs took or gave back memory in each of ${RUNS_MAX} runs`)
+  }
+}
+
 /** The promises of the demo, scene by scene; MAX may be out of reach, and then says so. */
 function expectAllScenes(report: DemoReport, status: number | null): void {
   const [unprotected, budget, max, guard] = report.scenes
@@ -96,10 +117,9 @@ function expectAllScenes(report: DemoReport, status: number | null): void {
 }
 
 describe.skipIf(missing.length > 0)(`the demo on Docker${because(missing)}`, () => {
-  it('every scene does what it should, and nothing is left', async () => {
+  it('every scene does what it should, and nothing is left', async (context) => {
     const before = overcommit()
-    const { status, stdout, talk } = await startDemo('--json', '--engine', 'docker').ended
-    const report = parseReport(stdout)
+    const { status, stdout, talk, report } = await playUndisturbed(context, '--engine', 'docker')
     expect(report.scenes.flatMap((scene) => scene.complaints)).toEqual([])
     expectAllScenes(report, status)
     expect(report.engine).toBe('docker')
@@ -135,10 +155,9 @@ describe.skipIf(missing.length > 0)(`the demo on Docker${because(missing)}`, () 
 })
 
 describe('the demo without an engine', () => {
-  it('plays on plain processes and says so', async () => {
+  it('plays on plain processes and says so', async (context) => {
     const before = overcommit()
-    const { status, stdout, talk } = await startDemo('--json', '--engine', 'none').ended
-    const report = parseReport(stdout)
+    const { status, talk, report } = await playUndisturbed(context, '--engine', 'none')
     expect(report.scenes.flatMap((scene) => scene.complaints)).toEqual([])
     expectAllScenes(report, status)
     expect(report).toMatchObject({ engine: 'none', engineMissing: '--engine none was asked for' })
@@ -147,9 +166,8 @@ describe('the demo without an engine', () => {
     expect([traces(), overcommit()]).toEqual([[], before])
   })
 
-  it('has room on the smallest machine', async () => {
-    const { status, stdout } = await startDemo('--json', '--engine', 'none', '--machine', '1g').ended
-    const report = parseReport(stdout)
+  it('has room on the smallest machine', async (context) => {
+    const { status, report } = await playUndisturbed(context, '--engine', 'none', '--machine', '1g')
     expectAllScenes(report, status)
   })
 
