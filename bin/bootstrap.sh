@@ -18,6 +18,11 @@ log=$(mktemp "${TMPDIR:-/tmp}/spark-run-bootstrap.XXXXXX" 2>/dev/null) || {
   exit 1
 }
 trap 'rm -f "$log"' EXIT
+# dash does not run the EXIT trap when a signal ends it.
+for signal in HUP INT TERM; do
+  # shellcheck disable=SC2064
+  trap "rm -f '$log'; trap - $signal; kill -s $signal \$\$" "$signal"
+done
 # Quiet while it goes well; the whole output where it does not.
 quietly() {
   if ! "$@" >"$log" 2>&1; then
