@@ -71,7 +71,8 @@ async function launchEngine(invocation: Invocation, environment: Readonly<NodeJS
     say(`the ${engine} command could not be found behind its global flags, so a container that it makes has no budget`)
   }
   const unused = optionsWithoutEffect(invocation)
-  if (unused !== undefined)
+  // `docker run` alone: the engine says what it lacks.
+  if (unused !== undefined && !verb.makesContainer)
     say(
       `${unused} has no effect on ${[engine, verb.verb].filter(Boolean).join(' ')}: only run and create make containers`,
     )

@@ -244,6 +244,11 @@ describe('what is not guarded is said once', () => {
     )
     expect(sparkRun(['--budget', '1g', 'docker']).stderr).toContain('has no effect on docker: only run')
   })
+
+  test('run without an image: what it lacks is said by the engine, and nothing that contradicts it by us', () => {
+    expect(sparkRun(['--budget', '1g', 'docker', 'run']).stderr).toBe('')
+    expect(argvSeen()).toEqual(['run'])
+  })
 })
 
 test('a command that does not exist: its first word only, and what was meant', () => {
