@@ -31,11 +31,14 @@ describe.skipIf(missing.length > 0)(`the main job on Docker${because(missing)}`,
   afterAll(() => machine?.stop())
 
   const held = (...args: string[]) => machine.sparkRun(...args)
-  const start = (budget: string, name: string, ...args: string[]) =>
-    machine.sparkRun('--budget', budget, 'docker', 'run', '-d', '--name', name, ...machine.gpu(), greedy, ...args)
+  const start = async (budget: string, name: string, ...args: string[]) => {
+    const run = ['--budget', budget, 'docker', 'run', '-d', '--name', name, ...machine.gpu(), greedy, ...args]
+    const { status, stderr } = await machine.sparkRun(...run)
+    expect(status, stderr).toBe(0)
+  }
 
   it('an engine sees its budget, gets it and nothing beyond, and goes on', async () => {
-    const { status, talk } = await held(
+    const { status, talk, stderr } = await held(
       '--budget',
       '512m',
       'docker',
@@ -45,7 +48,7 @@ describe.skipIf(missing.length > 0)(`the main job on Docker${because(missing)}`,
       greedy,
       ...wantsAll,
     )
-    expect(status).toBe(0)
+    expect(status, stderr).toBe(0)
     expect(talk.saw?.totalBytes).toBe(512 * MIB)
     expect(talk.heldBytes).toBeGreaterThan(384 * MIB)
     expect(talk.heldBytes).toBeLessThanOrEqual(512 * MIB)
@@ -55,8 +58,8 @@ describe.skipIf(missing.length > 0)(`the main job on Docker${because(missing)}`,
   it('docker alone, with the runtime and a variable of the story, does the same', async () => {
     const wish = ['-e', 'NVIDIA_GPU_MEMORY_LIMIT=384']
     const args = ['run', '--rm', '--runtime', 'spark', ...wish, ...machine.gpu(), greedy, ...wantsAll]
-    const { status, talk } = await machine.run('docker', args)
-    expect(status).toBe(0)
+    const { status, talk, stderr } = await machine.run('docker', args)
+    expect(status, stderr).toBe(0)
     expect(talk.saw?.totalBytes).toBe(384 * MIB)
     expect(talk.heldBytes).toBeLessThanOrEqual(384 * MIB)
   })

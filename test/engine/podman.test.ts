@@ -58,8 +58,8 @@ describe.skipIf(missing.length > 0)(`the main job on Podman, by its hooks${becau
   afterAll(() => machine?.stop())
 
   it('an engine sees its budget, gets it and nothing beyond, and goes on', async () => {
-    const { status, talk } = await run('512m', '--rm', greedy, '--mode', 'greedy', '--chunk', '64m', '--json')
-    expect(status).toBe(0)
+    const { status, talk, stderr } = await run('512m', '--rm', greedy, '--mode', 'greedy', '--chunk', '64m', '--json')
+    expect(status, stderr).toBe(0)
     expect(talk.saw?.totalBytes).toBe(512 * MIB)
     expect(talk.heldBytes).toBeGreaterThan(384 * MIB)
     expect(talk.heldBytes).toBeLessThanOrEqual(512 * MIB)

@@ -20,6 +20,9 @@ export const MIB = 1024 ** 2
 /** As much of the machine as a test puts at stake. */
 const SIZE_BYTES = 1536 * MIB
 
+/** How long to wait for other programs of this host to give back what they took of the machine. */
+const ROOM_PATIENCE_MS = 60_000
+
 /** What a program printed and how it ended. */
 interface Ran {
   status: number | null
@@ -57,15 +60,21 @@ export function because(missing: readonly string[]): string {
   return missing.length === 0 ? '' : ` (skipped: ${missing.join('; ')})`
 }
 
-/** Lays a prefix, raises huge pages, starts a guard; `stop` undoes all of it. */
-export async function startPrivateMachine(): Promise<PrivateMachine> {
+/**
+ * Lays a prefix, raises huge pages, starts a guard; `stop` undoes all of it.
+ *
+ * @param spareBytes memory of this host that is left beside the machine's own. Where no test of it comes near the reserve,
+ *   other programs can take as much without a refusal or a kill.
+ */
+export async function startPrivateMachine(spareBytes = 0): Promise<PrivateMachine> {
   const undo = createUndoStack()
   const dir = makeShortTemporaryDir('spark-test-')
   await undo.add(dir, () => rmSync(dir, { recursive: true, force: true, maxRetries: 5 }))
   try {
     const paths = layPrograms(path.join(dir, 'prefix'))
     const { availableBytes, totalBytes, hugePages } = readMeminfo()
-    const machine = computeSmallMachine(availableBytes, SIZE_BYTES)
+    const small = computeSmallMachine(availableBytes, SIZE_BYTES)
+    const machine = { ...small, withholdBytes: Math.max(0, small.withholdBytes - spareBytes) }
     layPlan(paths, machine, findProgram('runc') ?? '/usr/bin/runc')
     const setting = raiseOvercommit(computeOvercommit(hugePages, machine.sizeBytes))
     if (setting !== undefined) await undo.add('huge pages', () => restoreSetting(setting))
@@ -77,7 +86,7 @@ export async function startPrivateMachine(): Promise<PrivateMachine> {
     })
     await undo.add('the guard', guard.stop)
     const env: NodeJS.ProcessEnv = { ...process.env, SPARK_RUN_PREFIX: paths.prefix }
-    const run = (program: string, args: readonly string[]) => runProgram(program, args, env)
+    const run = (program: string, args: readonly string[]) => runWithRoom(machine, program, args, env)
     return {
       machine,
       paths,
@@ -114,6 +123,33 @@ export async function addDocker({ paths, undo, env }: PrivateMachine) {
   Object.assign(env, dockerd.env)
   const docker = await dockerd.docker()
   return { dockerd, docker, greedy: await buildImage(docker, 'greedy') }
+}
+
+/**
+ * Runs a program when the guard would let a container start. Memory that others take in between is waited for as well, where
+ * a refusal leaves no container behind.
+ */
+async function runWithRoom(
+  machine: SmallMachine,
+  program: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<Ran> {
+  const giveUpAt = Date.now() + ROOM_PATIENCE_MS
+  for (;;) {
+    await waitForRoom(machine, giveUpAt)
+    const ran = await runProgram(program, args, env)
+    const refused = ran.status !== 0 && ran.stderr.includes('this host is short of memory')
+    if (!refused || !args.includes('--rm') || Date.now() > giveUpAt) return ran
+    await sleep(200)
+  }
+}
+
+async function waitForRoom({ withholdBytes, reserveBytes }: SmallMachine, giveUpAt: number): Promise<void> {
+  // The guard's soft line, twice the reserve, and the eighth above it at which it is calm again.
+  const roomBytes = 2 * reserveBytes + reserveBytes / 8
+  while (readMeminfo('/proc/meminfo', withholdBytes).availableBytes < roomBytes && Date.now() < giveUpAt)
+    await sleep(50)
 }
 
 function runProgram(program: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<Ran> {
