@@ -104,6 +104,11 @@ spark_trace_write (const struct spark_trace_line *line)
     put_number (&text, "freeBytes", line->free_bytes, false);
   if (line->total_bytes != 0)
     put_number (&text, "totalBytes", line->total_bytes, false);
+  if (line->budget_bytes != 0)
+    {
+      put_number (&text, "budgetBytes", line->budget_bytes, false);
+      put_number (&text, "leftBytes", line->left_bytes, false);
+    }
   if (line->has_result)
     put_number (&text, "result", line->result < 0 ? 0 - (uint64_t) line->result : (uint64_t) line->result, line->result < 0);
   put_string (&text, "by", line->by == SPARK_BY_SHIM ? "shim" : "driver");

@@ -17,6 +17,8 @@ struct spark_trace_line {
   bool has_room;     /* free_bytes was told to the caller */
   uint64_t free_bytes;
   uint64_t total_bytes; /* as told to the caller; 0 = was not */
+  uint64_t budget_bytes; /* 0 = no budget is concerned */
+  uint64_t left_bytes;   /* of it, after the call */
   bool has_result;
   int64_t result; /* the function's own return code */
   enum spark_trace_by by;

@@ -67,6 +67,8 @@ main (int argc, char **argv)
   read_trace ();
   SAYS ("\"v\":1", "\"ns\":", "\"layer\":\"cuda\"", "\"call\":\"cuMemAlloc_v2\"", "\"bytes\":1073741824", "\"result\":0", "\"by\":\"driver\"");
   SAYS ("\"call\":\"cuMemAlloc_v2\"", "\"bytes\":8589934592", "\"result\":2", "\"by\":\"shim\"");
+  /* Of 4 GiB one was taken before. */
+  SAYS ("\"bytes\":8589934592", "\"budgetBytes\":4294967296,\"leftBytes\":3221225472");
   SAYS ("\"call\":\"cuMemAllocAsync\"", "\"bytes\":12345", "\"result\":3", "\"by\":\"driver\"");
   char told[64];
   snprintf (told, sizeof told, "\"freeBytes\":%zu,\"totalBytes\":%zu", free_bytes, total_bytes);
