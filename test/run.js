@@ -110,7 +110,7 @@ if (wants('static')) {
 if (wants('native')) {
   heading('native parts, under AddressSanitizer and UndefinedBehaviorSanitizer')
   // A new machine gives out no huge pages; the simulator's tests need some.
-  const { raiseOvercommit, restoreSetting } = await import('../dist/demo/huge-pages.js')
+  const { raiseOvercommit, restoreSetting } = await import('../dist/host/huge-pages.js')
   let changed
   try {
     changed = raiseOvercommit(512)

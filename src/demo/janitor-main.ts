@@ -1,8 +1,8 @@
 import { rmSync } from 'node:fs'
 import readline from 'node:readline'
 import { sweepDockerd } from '../engines/private-dockerd.js'
+import { restoreSetting } from '../host/huge-pages.js'
 import { endProcessByIdentity } from '../host/process-identity.js'
-import { restoreSetting } from './huge-pages.js'
 import type { JanitorNote } from './janitor.js'
 
 /** A daemon that got SIGTERM needs this long to end its containers. */

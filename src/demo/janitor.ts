@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import type { ChangedSetting } from '../host/huge-pages.js'
 import { type ProcessIdentity, readProcessIdentity } from '../host/process-identity.js'
-import type { ChangedSetting } from './huge-pages.js'
 
 /** What the janitor is told as it comes into being; `done` at the end of a demo that cleaned up by itself. */
 export type JanitorNote =

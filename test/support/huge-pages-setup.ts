@@ -1,4 +1,4 @@
-import { raiseOvercommit, restoreSetting } from '../../src/demo/huge-pages.js'
+import { raiseOvercommit, restoreSetting } from '../../src/host/huge-pages.js'
 
 /** 2 GiB in pages of 2 MiB: more than any engine test takes at once. */
 const WANTED_PAGES = 1024

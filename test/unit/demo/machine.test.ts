@@ -3,13 +3,13 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { parseDemoArguments } from '../../../src/demo/arguments.js'
+import { computeGuardBudgets, computeSmallMachine } from '../../../src/demo/machine.js'
 import {
   type ChangedSetting,
   computeOvercommit,
   raiseOvercommit,
   restoreSetting,
-} from '../../../src/demo/huge-pages.js'
-import { computeGuardBudgets, computeSmallMachine } from '../../../src/demo/machine.js'
+} from '../../../src/host/huge-pages.js'
 
 const GIB = 1024 ** 3
 const MIB = 1024 ** 2

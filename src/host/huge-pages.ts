@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import * as v from 'valibot'
-import type { HugePages } from '../host/meminfo.js'
-import { changeSharedNote, holderOfOurs, holderSchema, othersAmong } from '../host/shared-note.js'
+import type { HugePages } from './meminfo.js'
+import { changeSharedNote, holderOfOurs, holderSchema, othersAmong } from './shared-note.js'
 
 /** Where the setting is, and where those who raised it remember together what it was. */
 interface OvercommitPlaces {
