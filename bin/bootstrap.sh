@@ -1,13 +1,14 @@
 #!/bin/sh
 # Gets a fresh clone ready: Debian packages, npm packages, native parts, TypeScript. Needs nothing but sh and node.
-#   sh bin/bootstrap.sh build|demo|test
+#   sh bin/bootstrap.sh build|demo|shim|test
+# `shim` is `build` for this machine's processor alone, and says nothing where nothing is to do.
 # Each step looks first and does nothing where nothing is to do. Talks on stderr only.
 set -eu
 goal=${1:-build}
 case $goal in
-  build | demo | test) ;;
+  build | demo | shim | test) ;;
   *)
-    echo "bootstrap: unknown goal '$goal'; it is build, demo or test" >&2
+    echo "bootstrap: unknown goal '$goal'; it is build, demo, shim or test" >&2
     exit 2
     ;;
 esac
@@ -51,7 +52,7 @@ have "/usr/include/stdio.h" || wanted="$wanted libc6-dev"
 want "/usr/lib/$multiarch/libjson-c.a" libjson-c-dev
 needed=$wanted wanted=
 
-if [ "$goal" != build ]; then
+if [ "$goal" = demo ] || [ "$goal" = test ]; then
   have dockerd && have docker || wanted="$wanted docker.io"
   want runc runc
   want /bin/busybox busybox-static
@@ -91,7 +92,7 @@ fi
 # --- native parts -------------------------------------------------------------------------------------------------------
 # Another architecture's json-c comes as a Debian package unpacked beside the build; nothing is installed for it.
 sysroot=native/build/sysroot-$other_arch
-if have "$other_arch-linux-gnu-gcc" && have apt-get && [ ! -e "$sysroot/usr/lib/$other_arch-linux-gnu/libjson-c.a" ]; then
+if [ "$goal" != shim ] && have "$other_arch-linux-gnu-gcc" && have apt-get && [ ! -e "$sysroot/usr/lib/$other_arch-linux-gnu/libjson-c.a" ]; then
   say "fetching json-c for $other_arch"
   apt=$PWD/native/build/apt-$other_deb
   mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
@@ -114,11 +115,20 @@ if ! quietly make -s -C native -j"$jobs"; then
   say "the native parts could not be built; see above"
   exit 1
 fi
-if have "$other_arch-linux-gnu-gcc" && [ -e "$sysroot/usr/lib/$other_arch-linux-gnu/libjson-c.a" ]; then
+if [ "$goal" = shim ]; then
+  : # runs here, on this processor
+elif have "$other_arch-linux-gnu-gcc" && [ -e "$sysroot/usr/lib/$other_arch-linux-gnu/libjson-c.a" ]; then
   quietly make -s -C native -j"$jobs" ARCH="$other_arch" || { say "the native parts for $other_arch could not be built; see above"; exit 1; }
 elif [ "$goal" = build ]; then
   say "only $(uname -m) is built; for $other_arch install gcc-aarch64-linux-gnu and libc6-dev-arm64-cross, then build again"
 fi
 
 # --- TypeScript ---------------------------------------------------------------------------------------------------------
-quietly node_modules/.bin/tsc -p tsconfig.json
+# Newer than the last compilation that went well: a source, or a directory that lost one.
+if [ ! -e dist/.compiled ] || [ -n "$(find src tsconfig.json node_modules/.package-lock.json -newer dist/.compiled | head -n 1)" ]; then
+  # Marked with the time of its beginning: what is saved meanwhile is compiled the next time.
+  mkdir -p dist
+  touch dist/.compiling
+  quietly node_modules/.bin/tsc -p tsconfig.json
+  mv dist/.compiling dist/.compiled
+fi

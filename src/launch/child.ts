@@ -10,6 +10,14 @@ const ALWAYS_FORWARDED = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
 // The kernel sends these to the whole foreground group of a terminal, so the child has them already.
 const FROM_THE_TERMINAL = ['SIGINT', 'SIGQUIT', 'SIGWINCH'] as const
 
+/** In what a program differs from us; by default in nothing. */
+export interface ChildDifferences {
+  readonly env?: NodeJS.ProcessEnv
+  readonly cwd?: string
+  /** Where its stdout goes: ours, or our stderr. */
+  readonly stdout?: 'stdout' | 'stderr'
+}
+
 /** A program that could not be started at all. */
 export interface NotStarted {
   readonly exitCode: typeof EXIT_NOT_FOUND | typeof EXIT_NOT_EXECUTABLE
@@ -27,9 +35,10 @@ export function runInOurPlace(
   command: string,
   args: readonly string[],
   onStarted?: (child: ChildProcess) => void,
+  { stdout = 'stdout', ...differences }: ChildDifferences = {},
 ): Promise<number | NotStarted> {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { stdio: 'inherit' })
+    const child = spawn(command, args, { ...differences, stdio: ['inherit', stdout === 'stdout' ? 1 : 2, 'inherit'] })
     const handlers = new Map<NodeJS.Signals, () => void>()
     for (const signal of ALWAYS_FORWARDED) handlers.set(signal, () => child.kill(signal))
     for (const signal of FROM_THE_TERMINAL) {
