@@ -23,6 +23,8 @@ const OPTIONS = {
   trace: { type: 'boolean' },
 } as const
 
+const OPTIONS_WITH_SIZE: ReadonlySet<string> = new Set(['--budget', '--sim', '--reserve'])
+
 export const shimUsage = `usage: npm run --silent shim -- --budget SIZE [--sim SIZE] [--reserve SIZE] [--trace] -- COMMAND [ARGUMENT...]
 
   --budget SIZE    what the program may hold, CPU and GPU together, for example 4g
@@ -52,13 +54,22 @@ export function parseShimArguments(argv: readonly string[]): ShimArguments {
   try {
     values = parseArgs({ args: own, options: OPTIONS }).values
   } catch (error) {
-    const [problem = ''] = (error as Error).message.split('. ')
-    throw usage('SHIM_USAGE', `${problem.charAt(0).toLowerCase()}${problem.slice(1)}`)
+    throw usage('SHIM_USAGE', misuseSentence(error as Error & { code?: string }))
   }
   const { help = false, trace = false, ...sizes } = values
   if (!help && sizes.budget === undefined)
     throw usage('BUDGET_MISSING', 'how much may the program hold? Give it a size: --budget 4g')
   return { help, trace, command: help ? command : requireCommand(command), ...sizes }
+}
+
+/** Node's own sentences go on for three lines. */
+function misuseSentence({ code, message }: Error & { code?: string }): string {
+  const option = /'(--?[^' ]*)/.exec(message)?.[1] ?? ''
+  if (code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION')
+    return `${option} is not an option: before the command there may be --budget SIZE, --sim SIZE, --reserve SIZE and --trace`
+  return OPTIONS_WITH_SIZE.has(option)
+    ? `${option} lacks its size: write ${option} 4g`
+    : `${option} takes no value: write ${option} alone`
 }
 
 /** @throws ExpectedError (exit code 2) where nothing is to be run. */
