@@ -2,7 +2,7 @@
 SIM_SHARED := machine
 SIM_CUDA := driver device context memory memory_v1 managed share vmm pool array transfer transfer_shaped pointer stream graph \
   graph_memory errors ranges pages resolve
-SIM_NVML := nvml
+SIM_NVML := nvml nvml_processes
 SIM_COMMON := error size meminfo
 
 SIM_LIBS := $(B)/sim/libcuda.so.1 $(B)/sim/libnvidia-ml.so.1

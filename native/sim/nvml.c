@@ -1,6 +1,6 @@
 /* libnvidia-ml.so.1: what engines ask about the one GB10. Layouts and numbers as documented in NVIDIA's NVML reference.
    The real GB10 answers NOT_SUPPORTED to both memory questions; MAX needs an answer, so that is SPARK_SIM_NVML=not-supported. */
-#include "machine.h"
+#include "nvml.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -8,64 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef int nvmlReturn_t;
-enum {
-  NVML_SUCCESS = 0,
-  NVML_ERROR_UNINITIALIZED = 1,
-  NVML_ERROR_INVALID_ARGUMENT = 2,
-  NVML_ERROR_NOT_SUPPORTED = 3,
-  NVML_ERROR_INSUFFICIENT_SIZE = 7,
-  NVML_ERROR_DRIVER_NOT_LOADED = 9,
-  NVML_ERROR_ARGUMENT_VERSION_MISMATCH = 25,
-};
-
-typedef void *nvmlDevice_t;
-
-typedef struct {
-  unsigned long long total;
-  unsigned long long free;
-  unsigned long long used;
-} nvmlMemory_t;
-
-typedef struct {
-  unsigned int version;
-  unsigned long long total;
-  unsigned long long reserved;
-  unsigned long long free;
-  unsigned long long used;
-} nvmlMemory_v2_t;
-
-typedef struct {
-  char busIdLegacy[16];
-  unsigned int domain;
-  unsigned int bus;
-  unsigned int device;
-  unsigned int pciDeviceId;
-  unsigned int pciSubSystemId;
-  char busId[32];
-} nvmlPciInfo_t;
-
-#define EXPORT __attribute__ ((visibility ("default"))) nvmlReturn_t
-
 static unsigned references;
 static char the_device; /* its address is the handle */
 
-#define ENTER()                                                                                                        \
-  do                                                                                                                   \
-    {                                                                                                                  \
-      if (__atomic_load_n (&references, __ATOMIC_RELAXED) == 0)                                                        \
-        return NVML_ERROR_UNINITIALIZED;                                                                               \
-    }                                                                                                                  \
-  while (0)
+nvmlReturn_t
+sim_nvml_enter (void)
+{
+  return __atomic_load_n (&references, __ATOMIC_RELAXED) == 0 ? NVML_ERROR_UNINITIALIZED : NVML_SUCCESS;
+}
 
-#define ENTER_DEVICE(device)                                                                                           \
-  do                                                                                                                   \
-    {                                                                                                                  \
-      ENTER ();                                                                                                        \
-      if ((device) != (nvmlDevice_t) &the_device)                                                                      \
-        return NVML_ERROR_INVALID_ARGUMENT;                                                                            \
-    }                                                                                                                  \
-  while (0)
+nvmlReturn_t
+sim_nvml_enter_device (nvmlDevice_t device)
+{
+  nvmlReturn_t result = sim_nvml_enter ();
+  return result == NVML_SUCCESS && device != (nvmlDevice_t) &the_device ? NVML_ERROR_INVALID_ARGUMENT : result;
+}
 
 /* Prototypes of what libnvidia-ml.so.1 exports. */
 EXPORT nvmlInitWithFlags (unsigned int flags);
@@ -88,7 +45,7 @@ EXPORT nvmlDeviceGetPciInfo_v3 (nvmlDevice_t device, nvmlPciInfo_t *info);
 EXPORT nvmlDeviceGetCudaComputeCapability (nvmlDevice_t device, int *major, int *minor);
 EXPORT nvmlDeviceGetMemoryInfo (nvmlDevice_t device, nvmlMemory_t *memory);
 EXPORT nvmlDeviceGetMemoryInfo_v2 (nvmlDevice_t device, nvmlMemory_v2_t *memory);
-EXPORT nvmlDeviceGetComputeRunningProcesses_v3 (nvmlDevice_t device, unsigned int *count, void *processes);
+EXPORT nvmlDeviceGetBAR1MemoryInfo (nvmlDevice_t device, nvmlMemory_t *memory);
 EXPORT nvmlDeviceGetDisplayActive (nvmlDevice_t device, unsigned int *active);
 EXPORT nvmlDeviceGetCurrentClocksThrottleReasons (nvmlDevice_t device, unsigned long long *reasons);
 EXPORT nvmlInternalGetExportTable (const void **table, const void *id);
@@ -320,16 +277,11 @@ nvmlDeviceGetMemoryInfo_v2 (nvmlDevice_t device, nvmlMemory_v2_t *memory)
   return result;
 }
 
-/* Processes are not told apart: nobody is listed. */
+/* The window onto the device's memory for others; where there is but one memory, that is all of it. */
 EXPORT
-nvmlDeviceGetComputeRunningProcesses_v3 (nvmlDevice_t device, unsigned int *count, void *processes)
+nvmlDeviceGetBAR1MemoryInfo (nvmlDevice_t device, nvmlMemory_t *memory)
 {
-  (void) processes;
-  ENTER_DEVICE (device);
-  if (count == NULL)
-    return NVML_ERROR_INVALID_ARGUMENT;
-  *count = 0;
-  return NVML_SUCCESS;
+  return nvmlDeviceGetMemoryInfo (device, memory);
 }
 
 EXPORT
@@ -364,11 +316,9 @@ lacks (void)
   return NVML_ERROR_NOT_SUPPORTED;
 }
 #define LACKS(symbol) nvmlReturn_t symbol (void) __attribute__ ((alias ("lacks"), visibility ("default")));
-LACKS (nvmlDeviceGetBAR1MemoryInfo)
 LACKS (nvmlDeviceGetBoardPartNumber)
 LACKS (nvmlDeviceGetEnforcedPowerLimit)
 LACKS (nvmlDeviceGetGpuOperationMode)
-LACKS (nvmlDeviceGetGraphicsRunningProcesses_v3)
 LACKS (nvmlDeviceGetMigMode)
 LACKS (nvmlDeviceGetNvLinkState)
 LACKS (nvmlDeviceGetPowerManagementDefaultLimit)

@@ -53,4 +53,32 @@ free_bytes (void)
   return free_now;
 }
 
+/* NVML's list of processes, its newest layout and its oldest. */
+struct nvml_process {
+  unsigned pid;
+  unsigned long long used_bytes;
+  unsigned gpu_instance, compute_instance;
+};
+struct nvml_process_v1 {
+  unsigned pid;
+  unsigned long long used_bytes;
+};
+int nvmlInit_v2 (void);
+int nvmlDeviceGetHandleByIndex_v2 (unsigned index, void **device);
+int nvmlDeviceGetComputeRunningProcesses (void *device, unsigned *count, struct nvml_process_v1 *processes);
+int nvmlDeviceGetComputeRunningProcesses_v3 (void *device, unsigned *count, struct nvml_process *processes);
+
+/* What NVML says that `pid` holds; UINT64_MAX if it does not list it. */
+__attribute__ ((unused)) static inline uint64_t
+nvml_bytes_of (void *device, pid_t pid)
+{
+  struct nvml_process processes[256];
+  unsigned count = 256;
+  CHECK (nvmlDeviceGetComputeRunningProcesses_v3 (device, &count, processes) == 0);
+  for (unsigned i = 0; i < count && i < 256; i++)
+    if (processes[i].pid == (unsigned) pid)
+      return processes[i].used_bytes;
+  return UINT64_MAX;
+}
+
 #endif

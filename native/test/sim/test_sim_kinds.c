@@ -279,6 +279,23 @@ managed (void)
   CHECK (cuMemFree_v2 (pointer) == CUDA_SUCCESS);
 }
 
+static void
+alone (void)
+{
+  void *device = NULL;
+  CUdeviceptr pointer = 0;
+  driver_up ();
+  CHECK (nvmlInit_v2 () == 0 && nvmlDeviceGetHandleByIndex_v2 (0, &device) == 0);
+  CHECK (nvml_bytes_of (device, getpid ()) == UINT64_MAX);
+  CHECK (cuMemAlloc_v2 (&pointer, 6 * MIB) == CUDA_SUCCESS && nvml_bytes_of (device, getpid ()) == 6 * MIB);
+  struct nvml_process_v1 old = { 0 };
+  unsigned count = 0;
+  CHECK (nvmlDeviceGetComputeRunningProcesses (device, &count, NULL) == 7 && count == 1);
+  CHECK (nvmlDeviceGetComputeRunningProcesses (device, &count, &old) == 0 && old.pid == (unsigned) getpid ());
+  CHECK (old.used_bytes == 6 * MIB);
+  CHECK (nvmlDeviceGetComputeRunningProcesses (device, &count, NULL) == 2);
+}
+
 /* Sends `bytes` and, unless it is -1, a descriptor; or receives them. */
 static bool
 tell (int socket_fd, const void *bytes, size_t count, int file)
@@ -441,5 +458,6 @@ main (void)
   test_done ("and say 4 GiB less a byte where there is more");
   ON_64M (managed, "managed memory takes hints, other memory does not");
   ON_64M (other_processes, "two processes share an allocation, a pool's pointer, a handle and external memory; one of them has taken it");
+  ON_64M (alone, "NVML lists a process that holds memory, and what it holds");
   return check_done ();
 }

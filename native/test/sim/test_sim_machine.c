@@ -10,8 +10,7 @@
 
 enum { TRIES = 20, FAILURES = 2, READINGS = 10, NEEDED_PAGES = 128 };
 
-int nvmlInit_v2 (void);
-int nvmlDeviceGetHandleByIndex_v2 (unsigned index, void **device);
+int nvmlDeviceGetBAR1MemoryInfo (void *device, void *memory);
 int nvmlDeviceGetMemoryInfo (void *device, void *memory);
 int nvmlDeviceGetMemoryInfo_v2 (void *device, void *memory);
 
@@ -226,10 +225,36 @@ nvml_agrees (void)
   CHECK (memory.total == 64 * MIB && memory.free == 54 * MIB && memory.used == 10 * MIB);
   CHECK (nvmlDeviceGetMemoryInfo_v2 (device, &memory_v2) == 0);
   CHECK (memory_v2.total == 64 * MIB && memory_v2.free == 54 * MIB && memory_v2.used == 10 * MIB);
+  CHECK (nvmlDeviceGetBAR1MemoryInfo (device, &memory) == 0 && memory.total == 64 * MIB && memory.free == 54 * MIB);
   memory_v2.version = 1;
   CHECK (nvmlDeviceGetMemoryInfo_v2 (device, &memory_v2) == 25);
   setenv ("SPARK_SIM_NVML", "not-supported", 1);
   CHECK (nvmlDeviceGetMemoryInfo (device, &memory) == 3);
+  CHECK (nvmlDeviceGetBAR1MemoryInfo (device, &memory) == 3);
+}
+
+static void
+nvml_lists (void)
+{
+  void *device = NULL;
+  CUdeviceptr pointer = 0;
+  CUmemGenericAllocationHandle shared = 0;
+  const CUmemAllocationProp properties
+      = { .type = CU_MEM_ALLOCATION_TYPE_PINNED, .requestedHandleTypes = 1, .location = { CU_MEM_LOCATION_TYPE_DEVICE, 0 } };
+  struct holder other = hold (20 * MIB);
+  CHECK (result_of (&other) == CUDA_SUCCESS);
+  driver_up ();
+  CHECK (nvmlInit_v2 () == 0 && nvmlDeviceGetHandleByIndex_v2 (0, &device) == 0);
+  setenv ("SPARK_SIM_NVML", "not-supported", 1); /* it is for memory; processes are listed on a GB10, too */
+  CHECK (cuMemAlloc_v2 (&pointer, 5 * MIB) == CUDA_SUCCESS && cuMemCreate (&shared, 4 * MIB, &properties, 0) == CUDA_SUCCESS);
+  CHECK (nvml_bytes_of (device, getpid ()) == 10 * MIB);
+  CHECK (nvml_bytes_of (device, other.pid) == 20 * MIB);
+  struct nvml_process_v1 old[256];
+  unsigned count = 1, all = 256;
+  CHECK (nvmlDeviceGetComputeRunningProcesses (device, &count, old) == 7 && count >= 2);
+  CHECK (nvmlDeviceGetComputeRunningProcesses (device, &all, old) == 0 && all >= 2 && old[0].used_bytes > 0);
+  end (&other, SIGKILL);
+  CHECK (nvml_bytes_of (device, other.pid) == UINT64_MAX);
 }
 
 int
@@ -244,6 +269,7 @@ main (void)
     { a_race, "of three processes that ask at once for most of the machine exactly one gets it" },
     { freed_pages, "the kernel counts exactly what is held, touched or not" },
     { nvml_agrees, "NVML says what CUDA says, or that it does not know" },
+    { nvml_lists, "NVML lists the processes of the machine and what each holds" },
   };
   bool possible = setting ("/proc/sys/vm/nr_overcommit_hugepages") >= NEEDED_PAGES;
   for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++)
