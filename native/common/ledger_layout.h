@@ -22,7 +22,7 @@ struct spark_ledger_header {
   _Atomic uint64_t budget_bytes;
   _Atomic uint64_t reserve_bytes;
   _Atomic uint64_t withhold_bytes;
-  _Atomic uint64_t used_bytes; /* sum of the slots, dead owners included until somebody needs the room */
+  _Atomic uint64_t used_bytes; /* sum of the slots at the last reservation; for people, the slots are the truth */
   _Atomic uint64_t peak_bytes;
   _Atomic uint64_t refused_count;
   _Atomic uint32_t lock;          /* 0, or slot index + 1 of the holder; the top bit says that somebody waits */

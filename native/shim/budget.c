@@ -56,7 +56,8 @@ static void
 read_figures (struct spark_budget *budget)
 {
   struct spark_figures *figures = &budget->figures;
-  uint64_t used = budget->ledger.header->used_bytes;
+  /* Of the living: what the dead held is in MemAvailable again. */
+  uint64_t used = spark_ledger_used (&budget->ledger);
   uint64_t room = host_room_bytes (budget->ledger.header);
   figures->unreclaimable_bytes
     = spark_cgroup_unreclaimable_bytes ("/sys/fs/cgroup", "/proc/self/cgroup", budget->in_container);

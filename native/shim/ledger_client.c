@@ -4,14 +4,17 @@
 #include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum {
   WAITERS = 0x80000000u,
-  LOCK_WAIT_ns = 20 * 1000 * 1000, /* then ask whether the holder still lives */
-  /* A living holder that does not let go was stopped inside a dozen instructions (SIGSTOP, a debugger). After this many waits
-     the lock is taken from it: all of its remaining steps are single atomic additions, and it recounts when it wakes. */
-  LOCK_WAITS_MAX = 100
+  LOCK_WAIT_ns = 2 * 1000 * 1000, /* then ask whether the holder still lives */
+  /* A living holder that does not let go was stopped inside a few dozen instructions (SIGSTOP, a debugger): after this many waits
+     the lock is taken from it. */
+  LOCK_WAITS_MAX = 1000,
+  /* A word that changes under our eyes all the time is being scribbled over: go on without the lock. */
+  LOCK_TRIES_MAX = 100 * 1000
 };
 
 /* ---- who owns a slot ---- */
@@ -35,21 +38,28 @@ slot_is_free (int fd, uint32_t slot)
   return raw_syscall (SYS_fcntl, fd, F_OFD_GETLK, &lock, 0) == 0 && lock.l_type == F_UNLCK;
 }
 
-/* The ledger again, -1 where the path does not lead to the mapped file any more (chroot, another mount namespace): the dead are
-   then given back by somebody else. */
+/* The ledger again, -1 where the path does not lead to the mapped file any more (chroot, another mount namespace, a file made anew):
+   the dead are then given back by somebody else. The locks of another file would tell that everybody is dead. */
 static int
 reopen (const struct spark_ledger_client *client)
 {
-  return raw_open (client->path, O_RDWR | O_NOFOLLOW);
+  int fd = raw_open (client->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+  struct stat status;
+  if (fd < 0)
+    return -1;
+  if (raw_syscall (SYS_fstat, fd, &status, 0, 0) == 0 && status.st_dev == client->device && status.st_ino == client->inode)
+    return fd;
+  raw_close (fd);
+  return -1;
 }
 
-/* ---- the lock between processes ---- */
+/* ---- the lock between processes ----
+   It keeps requests from being refused because of each other: one is decided after the other. That the sum stays under the cap does
+   not hang on it (try_reserve), so it may be taken from a holder that stands still, and a tenant who scribbles over it harms nothing. */
 
 static bool
 holder_is_dead (const struct spark_ledger_client *client, uint32_t holder)
 {
-  if (holder == 0 || holder > client->slot_count)
-    return true; /* nobody has that slot: the word was scribbled over */
   if (holder == client->slot)
     return false; /* another thread of ours */
   int fd = reopen (client);
@@ -61,15 +71,6 @@ holder_is_dead (const struct spark_ledger_client *client, uint32_t holder)
 }
 
 static void
-recount (struct spark_ledger_client *client)
-{
-  uint64_t sum = 0;
-  for (uint32_t i = 0; i < client->slot_count; i++)
-    sum += client->slots[i].used_bytes;
-  client->header->used_bytes = sum;
-}
-
-static void
 ledger_lock (struct spark_ledger_client *client)
 {
   _Atomic uint32_t *word = &client->header->lock;
@@ -77,7 +78,8 @@ ledger_lock (struct spark_ledger_client *client)
   if (atomic_compare_exchange_strong_explicit (word, &seen, me, memory_order_acquire, memory_order_relaxed))
     return;
   static const struct timespec patience = { .tv_nsec = LOCK_WAIT_ns };
-  for (int waits = 0;;)
+  uint32_t holder = 0;
+  for (int waits = 0, tries = 0; tries < LOCK_TRIES_MAX; tries++)
     {
       seen = atomic_load (word);
       if (seen == 0)
@@ -87,41 +89,38 @@ ledger_lock (struct spark_ledger_client *client)
             return;
           continue;
         }
+      if ((seen & ~WAITERS) == 0 || (seen & ~WAITERS) > client->slot_count)
+        {
+          /* Nobody can hold it so: it was scribbled over. */
+          if (atomic_compare_exchange_strong (word, &seen, me | WAITERS))
+            return;
+          continue;
+        }
       if ((seen & WAITERS) == 0 && !atomic_compare_exchange_strong (word, &seen, seen | WAITERS))
         continue;
       seen |= WAITERS;
       if (raw_syscall (SYS_futex, word, FUTEX_WAIT, seen, &patience) != -ETIMEDOUT)
         continue;
-      if ((++waits >= LOCK_WAITS_MAX || holder_is_dead (client, seen & ~WAITERS))
+      waits = (seen & ~WAITERS) == holder ? waits + 1 : 1;
+      holder = seen & ~WAITERS;
+      if ((waits >= LOCK_WAITS_MAX || holder_is_dead (client, holder))
           && atomic_compare_exchange_strong (word, &seen, me | WAITERS))
-        {
-          recount (client);
-          return;
-        }
+        return;
     }
 }
 
+/* Where it was taken from us while we stood still there is nothing to give. */
 static void
 ledger_unlock (struct spark_ledger_client *client)
 {
   _Atomic uint32_t *word = &client->header->lock;
-  for (uint32_t seen = atomic_load (word);;)
-    {
-      if ((seen & ~WAITERS) != client->slot)
-        {
-          /* It was taken from us while we stood still: what we added may be counted twice. */
-          ledger_lock (client);
-          recount (client);
-          seen = atomic_load (word);
-          continue;
-        }
-      if (atomic_compare_exchange_strong_explicit (word, &seen, 0, memory_order_release, memory_order_relaxed))
-        {
-          if (seen & WAITERS)
-            raw_syscall (SYS_futex, word, FUTEX_WAKE, 1, NULL);
-          return;
-        }
-    }
+  for (uint32_t seen = atomic_load (word); (seen & ~WAITERS) == client->slot;)
+    if (atomic_compare_exchange_strong_explicit (word, &seen, 0, memory_order_release, memory_order_relaxed))
+      {
+        if (seen & WAITERS)
+          raw_syscall (SYS_futex, word, FUTEX_WAKE, 1, NULL);
+        return;
+      }
 }
 
 /* Takes at most what is there: the file can be reset under a living process. */
@@ -146,9 +145,11 @@ header_is_sound (const struct spark_ledger_header *header, long file_bytes)
 static enum spark_ledger_join
 map_ledger (struct spark_ledger_client *client, int fd)
 {
-  long file_bytes = raw_syscall (SYS_lseek, fd, 0, SEEK_END, 0);
-  if (file_bytes < (long) spark_ledger_slot_offset (1))
+  struct stat status;
+  if (raw_syscall (SYS_fstat, fd, &status, 0, 0) != 0 || !S_ISREG (status.st_mode)
+      || status.st_size < (off_t) spark_ledger_slot_offset (1))
     return SPARK_LEDGER_BROKEN;
+  long file_bytes = (long) status.st_size;
   uint64_t bytes = spark_ledger_slot_offset (SPARK_LEDGER_SLOTS_MAX);
   if ((uint64_t) file_bytes < bytes)
     bytes = (uint64_t) file_bytes;
@@ -161,7 +162,10 @@ map_ledger (struct spark_ledger_client *client, int fd)
       return SPARK_LEDGER_BROKEN;
     }
   raw_madvise (header, bytes, MADV_DONTFORK);
+  client->device = status.st_dev;
+  client->inode = status.st_ino;
   client->slot_count = header->slot_count;
+  client->mapped_bytes = bytes;
   client->slots = (struct spark_ledger_slot *) ((char *) header + SPARK_LEDGER_HEADER_BYTES);
   client->header = header;
   return SPARK_LEDGER_JOINED;
@@ -174,6 +178,8 @@ claim_slot_of (struct spark_ledger_client *client, int fd)
     {
       if (!lock_slot (fd, i))
         continue;
+      /* Whatever the slot still says was a dead process's. */
+      client->slots[i].used_bytes = 0;
       /* From here the mapping carries the lock; PROT_NONE, because only its existence matters. */
       client->anchor = raw_mmap (SPARK_LEDGER_HEADER_BYTES, PROT_NONE, MAP_SHARED, fd);
       if (client->anchor == NULL)
@@ -184,10 +190,6 @@ claim_slot_of (struct spark_ledger_client *client, int fd)
         ;
       client->slots[i].pid = (uint32_t) raw_getpid ();
       client->slot = i + 1;
-      /* Whatever the slot still says was a dead process's. */
-      ledger_lock (client);
-      subtract (&client->header->used_bytes, atomic_exchange (&client->slots[i].used_bytes, 0));
-      ledger_unlock (client);
       return true;
     }
   return false;
@@ -218,7 +220,7 @@ spark_ledger_leave (struct spark_ledger_client *client)
   if (client->anchor != NULL)
     raw_munmap (client->anchor, SPARK_LEDGER_HEADER_BYTES);
   if (client->header != NULL)
-    raw_munmap (client->header, spark_ledger_slot_offset (client->slot_count));
+    raw_munmap (client->header, client->mapped_bytes);
   memset (client, 0, sizeof *client);
 }
 
@@ -242,51 +244,73 @@ claim_slot (struct spark_ledger_client *client)
   return claimed;
 }
 
-/* ---- taking and giving ---- */
+/* ---- taking and giving ----
+   The slots are the truth; one word of one slot changes at a time, so a process may die between any two instructions. */
 
 static uint32_t
 slots_in_use (const struct spark_ledger_client *client)
 {
-  uint32_t touched = client->header->slots_touched;
+  uint32_t touched = client->header->slots_touched, own = client->slot;
+  if (touched < own) /* scribbled over */
+    touched = own;
   return touched < client->slot_count ? touched : client->slot_count;
 }
 
-/* Empties the slots of dead processes. True if that gave anything back. */
-static bool
+static uint64_t
+plus (uint64_t a, uint64_t b)
+{
+  uint64_t sum;
+  return __builtin_add_overflow (a, b, &sum) ? UINT64_MAX : sum;
+}
+
+/* What all slots say, those of the dead included. */
+static uint64_t
+sum_of_slots (const struct spark_ledger_client *client)
+{
+  uint64_t sum = 0;
+  for (uint32_t i = 0, count = slots_in_use (client); i < count; i++)
+    sum = plus (sum, client->slots[i].used_bytes);
+  return sum;
+}
+
+/* Empties the slots of dead processes. With the lock held from the first look to the last unlocked slot: somebody else who collects
+   would take our locks for a living owner's, and be refused what is just being given back. */
+static void
 collect_the_dead (struct spark_ledger_client *client)
 {
-  bool collected = false;
   int fd = -1;
-  for (uint32_t i = 0; i < slots_in_use (client); i++)
+  ledger_lock (client);
+  for (uint32_t i = 0, count = slots_in_use (client); i < count; i++)
     {
       if (i + 1 == client->slot || client->slots[i].used_bytes == 0)
         continue;
       if (fd < 0 && (fd = reopen (client)) < 0)
-        return false;
+        break;
       /* Locked, not only looked at: nobody may move in while we clear. Closing the descriptor unlocks. */
-      if (!lock_slot (fd, i))
-        continue;
-      ledger_lock (client);
-      subtract (&client->header->used_bytes, atomic_exchange (&client->slots[i].used_bytes, 0));
-      ledger_unlock (client);
-      collected = true;
+      if (lock_slot (fd, i))
+        client->slots[i].used_bytes = 0;
     }
   if (fd >= 0)
     raw_close (fd);
-  return collected;
+  ledger_unlock (client);
 }
 
+/* Looks, takes, and looks again: of two who took at once, because one of them had lost the lock, the later look sees both. */
 static bool
 try_reserve (struct spark_ledger_client *client, uint64_t bytes, uint64_t cap_bytes)
 {
+  _Atomic uint64_t *own = &client->slots[client->slot - 1].used_bytes;
   ledger_lock (client);
-  uint64_t used = client->header->used_bytes;
-  bool fits = used <= cap_bytes && bytes <= cap_bytes - used;
+  bool fits = plus (sum_of_slots (client), bytes) <= cap_bytes;
   if (fits)
     {
-      /* The slot first: if we die in between, a recount sees it and the slot's next owner gives it back. */
-      atomic_fetch_add (&client->slots[client->slot - 1].used_bytes, bytes);
-      atomic_fetch_add (&client->header->used_bytes, bytes);
+      atomic_fetch_add (own, bytes);
+      uint64_t sum = sum_of_slots (client);
+      fits = sum <= cap_bytes;
+      if (fits)
+        client->header->used_bytes = sum;
+      else
+        subtract (own, bytes);
     }
   ledger_unlock (client);
   return fits;
@@ -297,14 +321,16 @@ spark_ledger_reserve (struct spark_ledger_client *client, uint64_t bytes, uint64
 {
   if (bytes > cap_bytes || !claim_slot (client))
     return false;
-  return try_reserve (client, bytes, cap_bytes)
-         || (collect_the_dead (client) && try_reserve (client, bytes, cap_bytes));
+  if (try_reserve (client, bytes, cap_bytes))
+    return true;
+  collect_the_dead (client);
+  return try_reserve (client, bytes, cap_bytes);
 }
 
 void
 spark_ledger_commit (struct spark_ledger_client *client)
 {
-  uint64_t used = client->header->used_bytes, peak = client->header->peak_bytes;
+  uint64_t used = sum_of_slots (client), peak = client->header->peak_bytes;
   while (peak < used && !atomic_compare_exchange_weak (&client->header->peak_bytes, &peak, used))
     ;
 }
@@ -312,12 +338,8 @@ spark_ledger_commit (struct spark_ledger_client *client)
 void
 spark_ledger_release (struct spark_ledger_client *client, uint64_t bytes)
 {
-  if (bytes == 0 || client->slot == 0)
-    return;
-  ledger_lock (client);
-  subtract (&client->header->used_bytes, bytes);
-  subtract (&client->slots[client->slot - 1].used_bytes, bytes);
-  ledger_unlock (client);
+  if (bytes != 0 && client->slot != 0)
+    subtract (&client->slots[client->slot - 1].used_bytes, bytes);
 }
 
 void
@@ -329,19 +351,22 @@ spark_ledger_count_refusal (struct spark_ledger_client *client)
 uint64_t
 spark_ledger_used (struct spark_ledger_client *client)
 {
-  uint64_t used = client->header->used_bytes, dead = 0;
+  uint64_t used = 0;
   int fd = -1;
-  for (uint32_t i = 0; i < slots_in_use (client); i++)
+  bool can_ask = true;
+  for (uint32_t i = 0, count = slots_in_use (client); i < count; i++)
     {
       uint64_t held = client->slots[i].used_bytes;
-      if (i + 1 == client->slot || held == 0)
-        continue;
-      if (fd < 0 && (fd = reopen (client)) < 0)
-        break;
-      if (slot_is_free (fd, i))
-        dead += held;
+      if (held != 0 && i + 1 != client->slot && can_ask)
+        {
+          if (fd < 0)
+            can_ask = (fd = reopen (client)) >= 0;
+          if (can_ask && slot_is_free (fd, i))
+            continue;
+        }
+      used = plus (used, held);
     }
   if (fd >= 0)
     raw_close (fd);
-  return used > dead ? used - dead : 0;
+  return used;
 }

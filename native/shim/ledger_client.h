@@ -19,6 +19,8 @@ struct spark_ledger_client {
   struct spark_ledger_header *header; /* the mapped file */
   struct spark_ledger_slot *slots;
   uint32_t slot_count;
+  size_t mapped_bytes;
+  uint64_t device, inode; /* which file it is, should the path lead elsewhere later */
   _Atomic uint32_t slot; /* own index + 1; 0 = none yet */
   struct spark_lock claiming;
   void *anchor; /* the mapping that keeps our slot's lock */

@@ -4,7 +4,9 @@
 #include "test/check.h"
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,8 +74,6 @@ holding_the_lock (struct spark_ledger_client *client)
 {
   spark_ledger_reserve (client, 300, 1000);
   client->header->lock = client->slot;
-  /* In the middle of a release: off the total, not yet off the slot. */
-  client->header->used_bytes -= 300;
 }
 
 static void
@@ -85,12 +85,12 @@ test_dead_holder (void)
   die_in (holding_the_lock);
   CHECK (other.header->lock != 0);
   CHECK (spark_ledger_reserve (&other, 500, 1000));
-  CHECK (other.header->lock == 0 && other.header->used_bytes == 1000 && used_from_outside () == 1000);
+  CHECK (other.header->lock == 0 && spark_ledger_used (&other) == 1000 && used_from_outside () == 1000);
   CHECK (!spark_ledger_reserve (&other, 1, 1000));
-  test_done ("a process that died with the lock is found out, and the sum made anew");
+  test_done ("a process that died with the lock is found out, and its bytes are given back");
   other.header->lock = 77777;
   spark_ledger_release (&other, 500);
-  CHECK (other.header->lock == 0 && other.header->used_bytes == 500);
+  CHECK (spark_ledger_reserve (&other, 1, 1000) && other.header->lock == 0 && used_from_outside () == 501);
   spark_ledger_leave (&other);
   test_done ("a lock word that nobody can hold is taken");
 }
@@ -144,9 +144,169 @@ test_many (void)
   while (wait (&status) > 0)
     ok &= status == 0;
   struct spark_ledger_client client = { 0 };
-  CHECK (ok && spark_ledger_join (&client, path) == SPARK_LEDGER_JOINED && client.header->used_bytes == 0);
+  CHECK (ok && spark_ledger_join (&client, path) == SPARK_LEDGER_JOINED && used_from_outside () == 0);
   spark_ledger_leave (&client);
   test_done ("8 threads in each of 4 processes, 20,000 times each: the sum ends at zero");
+}
+
+/* What the racers hold together, counted outside the ledger. */
+static struct {
+  _Atomic uint64_t held_bytes;
+  _Atomic int too_much, granted, stop;
+} *race;
+
+static void *
+take_what_fits (void *data)
+{
+  for (int i = 0; i < 3000; i++)
+    {
+      uint64_t bytes = 1 + (uint64_t) i % 400;
+      if (!spark_ledger_reserve (data, bytes, 1000))
+        continue;
+      race->granted++;
+      race->too_much += (race->held_bytes += bytes) > 1000;
+      if (i % 8 == 0)
+        sched_yield ();
+      race->held_bytes -= bytes;
+      spark_ledger_release (data, bytes);
+    }
+  return NULL;
+}
+
+/* The lock word set to anything at any time: what a tenant may do, and what a lock taken from a stopped holder looks like. */
+static void
+test_scribbled_lock (void)
+{
+  fresh (1000);
+  memset (race, 0, sizeof *race);
+  struct spark_ledger_client client = { 0 };
+  CHECK (spark_ledger_join (&client, path) == SPARK_LEDGER_JOINED);
+  fflush (stdout);
+  pid_t scribbler = fork ();
+  if (scribbler == 0)
+    {
+      struct spark_ledger_client own = { 0 };
+      spark_ledger_join (&own, path);
+      for (uint32_t i = 0; !race->stop; i++)
+        {
+          own.header->lock = i % 4 ? 0 : i % 9;
+          if (i % 16 == 0)
+            sched_yield ();
+        }
+      _exit (0);
+    }
+  for (int i = 0; i < 4; i++)
+    if (fork () == 0)
+      {
+        static struct spark_ledger_client own;
+        pthread_t threads[4];
+        spark_ledger_join (&own, path);
+        for (int t = 0; t < 4; t++)
+          pthread_create (&threads[t], NULL, take_what_fits, &own);
+        for (int t = 0; t < 4; t++)
+          pthread_join (threads[t], NULL);
+        _exit (0);
+      }
+  for (int i = 0; i < 4; i++)
+    while (wait (NULL) == scribbler)
+      ;
+  race->stop = 1;
+  waitpid (scribbler, NULL, 0);
+  CHECK (race->granted > 0 && race->too_much == 0 && race->held_bytes == 0 && used_from_outside () == 0);
+  spark_ledger_leave (&client);
+  test_done ("without a lock that holds, the sum still never exceeds the cap");
+}
+
+/* Any bytes at all behind the magic, again and again, while a process takes and gives: it ends, and in no other way than it should. */
+static void
+test_scribbled_file (void)
+{
+  fresh (1000);
+  struct spark_ledger_client client = { 0 };
+  CHECK (spark_ledger_join (&client, path) == SPARK_LEDGER_JOINED);
+  srand (3);
+  for (int round = 0; round < 20000; round++)
+    {
+      unsigned char *bytes = (unsigned char *) client.header;
+      size_t at = rand () % 4 ? 16 + (size_t) rand () % 56 : SPARK_LEDGER_HEADER_BYTES + (size_t) rand () % 640;
+      bytes[at] = (unsigned char) rand ();
+      if (round % 5 == 0)
+        memset (bytes + at / 8 * 8, rand () % 2 ? 0xff : 0, 8);
+      if (client.header->lock % 4 != 0)
+        client.header->lock = round % 2 ? 0 : 70000; /* held by a living process it would only take its time */
+      uint64_t wanted = (uint64_t) rand () % 2000;
+      if (spark_ledger_reserve (&client, wanted, 1000))
+        {
+          CHECK (wanted <= 1000);
+          spark_ledger_commit (&client);
+          spark_ledger_release (&client, wanted);
+        }
+      spark_ledger_used (&client);
+    }
+  CHECK (client.slot == 1 && client.slot_count == SPARK_LEDGER_SLOTS);
+  fresh (1000);
+  CHECK (spark_ledger_reserve (&client, 1000, 1000) && !spark_ledger_reserve (&client, 1, 1000));
+  spark_ledger_leave (&client);
+  test_done ("20,000 times scribbled over: no crash, no wait without end, nothing above the cap");
+}
+
+/* The locks of another file at the same path say nothing about our slots. */
+static void
+test_other_file (void)
+{
+  fresh (1000);
+  struct spark_ledger_client one = { 0 }, two = { 0 };
+  CHECK (spark_ledger_join (&one, path) == SPARK_LEDGER_JOINED && spark_ledger_join (&two, path) == SPARK_LEDGER_JOINED);
+  CHECK (spark_ledger_reserve (&one, 600, 1000));
+  unlink (path);
+  fresh (1000);
+  CHECK (!spark_ledger_reserve (&two, 600, 1000) && spark_ledger_used (&two) == 600);
+  CHECK (spark_ledger_reserve (&two, 400, 1000));
+  spark_ledger_leave (&one);
+  spark_ledger_leave (&two);
+  test_done ("where the path leads to another file by now nobody is taken for dead");
+}
+
+/* Killed at any instant of taking and giving: whatever it did not finish is nobody's. */
+static void
+test_killed (void)
+{
+  enum { DEATHS = 1000 };
+  fresh (1000);
+  memset (race, 0, sizeof *race);
+  struct spark_ledger_client client = { 0 };
+  CHECK (spark_ledger_join (&client, path) == SPARK_LEDGER_JOINED);
+  fflush (stdout);
+  unsigned seed = 5;
+  int granted_all = 0;
+  for (int death = 0; death < DEATHS; death++)
+    {
+      race->granted = 0;
+      pid_t pid = fork ();
+      if (pid == 0)
+        {
+          struct spark_ledger_client own = { 0 };
+          for (spark_ledger_join (&own, path);; race->granted++)
+            if (spark_ledger_reserve (&own, 1 + (uint64_t) rand_r (&seed) % 300, 1000) && rand_r (&seed) % 4)
+              spark_ledger_release (&own, 1 + (uint64_t) rand_r (&seed) % 300);
+        }
+      /* Ours go on meanwhile, so that it dies waiting too. */
+      for (int i = rand_r (&seed) % 200; i > 0 || race->granted == 0; i--)
+        if (spark_ledger_reserve (&client, 100, 1000))
+          spark_ledger_release (&client, 100);
+        else
+          sched_yield ();
+      kill (pid, SIGKILL);
+      waitpid (pid, NULL, 0);
+      /* All of the budget at once, so not a byte of the dead may be left. */
+      bool all = spark_ledger_reserve (&client, 1000, 1000);
+      granted_all += all;
+      if (all)
+        spark_ledger_release (&client, 1000);
+    }
+  CHECK (granted_all == DEATHS && used_from_outside () == 0 && spark_ledger_used (&client) == 0);
+  spark_ledger_leave (&client);
+  test_done ("1,000 processes killed at any instant: each time all of the budget can be had afterwards");
 }
 
 static enum spark_ledger_join
@@ -195,10 +355,15 @@ main (void)
   if (mkdtemp (directory) == NULL)
     return 1;
   snprintf (path, sizeof path, "%s/ledger", directory);
+  race = mmap (NULL, sizeof *race, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   test_take_and_give ();
   test_dead_holder ();
   test_full ();
   test_many ();
+  test_scribbled_lock ();
+  test_scribbled_file ();
+  test_other_file ();
+  test_killed ();
   test_not_a_ledger ();
   unlink (path);
   rmdir (directory);
