@@ -167,6 +167,12 @@ CUresult cuEventQuery (CUevent event);
 CUresult cuEventSynchronize (CUevent event);
 CUresult cuEventElapsedTime_v2 (float *milliseconds, CUevent start, CUevent end);
 
+/* stream_value.c */
+CUresult cuStreamWaitValue32_v2 (CUstream stream, CUdeviceptr address, uint32_t value, unsigned int flags);
+CUresult cuStreamWaitValue64_v2 (CUstream stream, CUdeviceptr address, uint64_t value, unsigned int flags);
+CUresult cuStreamWriteValue32_v2 (CUstream stream, CUdeviceptr address, uint32_t value, unsigned int flags);
+CUresult cuStreamWriteValue64_v2 (CUstream stream, CUdeviceptr address, uint64_t value, unsigned int flags);
+
 /* graph.c */
 CUresult cuGraphCreate (CUgraph *graph, unsigned int flags);
 CUresult cuGraphDestroy (CUgraph graph);

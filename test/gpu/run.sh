@@ -1,12 +1,12 @@
 #!/bin/sh
 # The shim on a real driver: each engine sees the budget, is refused cleanly at it, and works on. Prints a JSON line each.
-#   sh test/gpu/run.sh [BUDGET_MIB] [engines|overhead …]     no word = both
+#   sh test/gpu/run.sh [BUDGET_MIB] [engines|cudart|overhead …]     no word = all
 # Needs an NVIDIA driver and the built native parts; PyTorch, JAX, CuPy and MAX where python3 has them.
 set -u
 cd "$(dirname "$0")/../.."
 budget_mib=${1:-4500}
 [ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- engines overhead
+[ $# -gt 0 ] || set -- engines cudart overhead
 build=native/build/$(uname -m)
 command -v nvidia-smi >/dev/null || { echo "test/gpu: no NVIDIA driver here (nvidia-smi is missing)" >&2; exit 77; }
 [ -x "$build/spark-hook" ] || { echo "test/gpu: the native parts are not built; run npm run build" >&2; exit 1; }
@@ -46,6 +46,25 @@ engines() {
   fi
 }
 
+# Its wheel lies beside PyTorch: nvidia/cu13/lib, or nvidia/cuda_runtime/lib for CUDA 12.
+cudart_one() {
+  echo "# libcudart, $1"
+  shift
+  cc -O1 -std=gnu11 -o "$work/cudart_budget" test/gpu/cudart_budget.c "$@" || return 1
+  fresh && held "$work/cudart_budget" "$budget_mib" && fresh && held "$work/cudart_budget" --functions
+}
+cudart() {
+  runtime=${CUDART_DIR:-$(python3 -c 'import glob, site; print(next((p for s in site.getsitepackages() for p in sorted(glob.glob(s + "/nvidia/*/lib"))
+    if glob.glob(p + "/libcudart.so.*")), ""))')}
+  [ -n "$runtime" ] || { echo "# libcudart: skipped, no wheel of it here; CUDART_DIR names a directory with libcudart.so.N"; return; }
+  cudart_one shared "$(find "$runtime" -name 'libcudart.so.*' | sort | head -n 1)" "-Wl,-rpath,$runtime"
+  if [ -e "$runtime/libcudart_static.a" ]; then
+    cudart_one static "$runtime/libcudart_static.a" -ldl -lpthread -lrt
+  else
+    echo "# libcudart, static: skipped, no libcudart_static.a in $runtime"
+  fi
+}
+
 overhead() {
   if cc -O2 -o "$work/alloc_pair" test/gpu/alloc_pair.c -ldl && have torch; then
     echo "# overhead, with and without the shim in turn"
@@ -56,7 +75,7 @@ overhead() {
 echo "# driver $(nvidia-smi --query-gpu=driver_version,name --format=csv,noheader), budget $budget_mib MiB"
 for part in "$@"; do
   case $part in
-    engines | overhead) $part ;;
-    *) echo "test/gpu: unknown part '$part'; it is engines or overhead" >&2; exit 2 ;;
+    engines | cudart | overhead) $part ;;
+    *) echo "test/gpu: unknown part '$part'; it is engines, cudart or overhead" >&2; exit 2 ;;
   esac
 done

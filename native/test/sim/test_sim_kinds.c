@@ -280,6 +280,25 @@ managed (void)
 }
 
 static void
+values (void)
+{
+  driver_up ();
+  uint64_t *flag = NULL;
+  CUdeviceptr device = 0;
+  CHECK (cuMemHostAlloc ((void **) &flag, 8, 0) == CUDA_SUCCESS && cuMemAlloc_v2 (&device, 8) == CUDA_SUCCESS);
+  CUdeviceptr at = (CUdeviceptr) (uintptr_t) flag;
+  CHECK (cuStreamWaitValue64_v2 (NULL, at, 1, 1) == CUDA_ERROR_NOT_SUPPORTED);
+  *flag = 1;
+  CHECK (cuStreamWaitValue64_v2 (NULL, at, 1, 1) == CUDA_SUCCESS && cuStreamWaitValue64_v2 (NULL, at, 2, 2) == CUDA_ERROR_NOT_SUPPORTED);
+  CHECK (cuStreamWriteValue32_v2 (NULL, at, UINT32_MAX, 0) == CUDA_SUCCESS && *flag == UINT32_MAX);
+  CHECK (cuStreamWaitValue32_v2 (NULL, at, UINT32_MAX - 1, 0) == CUDA_SUCCESS);
+  CHECK (cuStreamWaitValue32_v2 (NULL, at, 0, 3) == CUDA_ERROR_NOT_SUPPORTED && cuStreamWaitValue32_v2 (NULL, at, 0, 9) == CUDA_ERROR_INVALID_VALUE);
+  CHECK (cuStreamWriteValue64_v2 (NULL, device + 4, 5, 0) == CUDA_ERROR_INVALID_VALUE);
+  CHECK (cuStreamWriteValue64_v2 (NULL, device, 5, 0) == CUDA_SUCCESS && cuStreamWriteValue64_v2 (NULL, 4096, 5, 0) == CUDA_ERROR_INVALID_VALUE);
+  CHECK (cuMemFreeHost (flag) == CUDA_SUCCESS);
+}
+
+static void
 alone (void)
 {
   void *device = NULL;
@@ -458,6 +477,7 @@ main (void)
   test_done ("and say 4 GiB less a byte where there is more");
   ON_64M (managed, "managed memory takes hints, other memory does not");
   ON_64M (other_processes, "two processes share an allocation, a pool's pointer, a handle and external memory; one of them has taken it");
+  ON_64M (values, "a stream writes values, and waits for no other than those that hold");
   ON_64M (alone, "NVML lists a process that holds memory, and what it holds");
   return check_done ();
 }
