@@ -4,10 +4,17 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
+
+enum { LIMITS = 7 };
+
+/* Stack, printf buffer, heap of code on the device, depth and count of launches from it, L2 fetches and persisting lines. */
+static const size_t default_limits[LIMITS] = { 1024, 1 << 20, 8 << 20, 2, 2048, 128, 0 };
 
 struct context {
   unsigned flags;
   unsigned long long id;
+  size_t limits[LIMITS];
 };
 
 enum { STACK_DEPTH = 64 };
@@ -52,6 +59,7 @@ context_new (unsigned flags)
   if (context == NULL)
     return NULL;
   context->flags = flags;
+  memcpy (context->limits, default_limits, sizeof context->limits);
   context->id = __atomic_fetch_add (&next_id, 1, __ATOMIC_RELAXED);
   return context;
 }
@@ -309,6 +317,29 @@ cuCtxSynchronize (void)
 {
   SIM_ENTER_CONTEXT (NULL);
   sim_pools_settle ();
+  return CUDA_SUCCESS;
+}
+
+/* Limits are kept and told; their memory would be taken by code, and none runs here. */
+CUresult
+cuCtxSetLimit (int limit, size_t value)
+{
+  CUcontext context;
+  SIM_ENTER_CONTEXT (&context);
+  if (limit < 0 || limit >= LIMITS)
+    return CUDA_ERROR_INVALID_VALUE;
+  ((struct context *) context)->limits[limit] = value;
+  return CUDA_SUCCESS;
+}
+
+CUresult
+cuCtxGetLimit (size_t *value, int limit)
+{
+  CUcontext context;
+  SIM_ENTER_CONTEXT (&context);
+  if (value == NULL || limit < 0 || limit >= LIMITS)
+    return CUDA_ERROR_INVALID_VALUE;
+  *value = ((struct context *) context)->limits[limit];
   return CUDA_SUCCESS;
 }
 

@@ -42,6 +42,8 @@ CUresult cuCtxGetFlags (unsigned int *flags);
 CUresult cuCtxGetId (CUcontext context, unsigned long long *id);
 CUresult cuCtxGetApiVersion (CUcontext context, unsigned int *version);
 CUresult cuCtxSynchronize (void);
+CUresult cuCtxSetLimit (int limit, size_t value);
+CUresult cuCtxGetLimit (size_t *value, int limit);
 CUresult cuCtxGetStreamPriorityRange (int *least, int *greatest);
 CUresult cuCtxEnablePeerAccess (CUcontext peer, unsigned int flags);
 
@@ -95,6 +97,11 @@ CUresult cuMemPoolSetAttribute (CUmemoryPool handle, int attribute, void *value)
 CUresult cuMemAllocFromPoolAsync (CUdeviceptr *pointer, size_t bytes, CUmemoryPool handle, CUstream stream);
 CUresult cuMemAllocAsync (CUdeviceptr *pointer, size_t bytes, CUstream stream);
 CUresult cuMemFreeAsync (CUdeviceptr pointer, CUstream stream);
+
+/* pool_location.c */
+CUresult cuMemGetDefaultMemPool (CUmemoryPool *pool, CUmemLocation *location, int allocation_type);
+CUresult cuMemGetMemPool (CUmemoryPool *pool, CUmemLocation *location, int allocation_type);
+CUresult cuMemSetMemPool (CUmemLocation *location, int allocation_type, CUmemoryPool pool);
 
 /* transfer.c */
 CUresult cuMemcpyHtoD_v2 (CUdeviceptr destination, const void *source, size_t bytes);
@@ -255,6 +262,8 @@ CUresult cuGraphAddNode (CUgraphNode *node, CUgraph graph, const CUgraphNode *de
                          CUgraphNodeParams *parameters);
 CUresult cuGraphAddNode_v2 (CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies, const void *edges,
                             size_t count_of_them, CUgraphNodeParams *parameters);
+CUresult cuGraphMemAllocNodeGetParams (CUgraphNode handle, CUDA_MEM_ALLOC_NODE_PARAMS *parameters);
+CUresult cuGraphMemFreeNodeGetParams (CUgraphNode handle, CUdeviceptr *pointer);
 CUresult cuDeviceSetGraphMemAttribute (CUdevice device, int attribute, void *value);
 CUresult cuDeviceGetGraphMemAttribute (CUdevice device, int attribute, void *value);
 CUresult cuDeviceGraphMemTrim (CUdevice device);

@@ -229,6 +229,40 @@ cuGraphAddMemFreeNode (CUgraphNode *node, CUgraph graph, const CUgraphNode *depe
                         &(struct sim_graph_node){ .type = CU_GRAPH_NODE_TYPE_MEM_FREE, .pointer = pointer });
 }
 
+/* What `handle` allocates or frees, if it is a node of that type; else NULL. */
+static const struct sim_graph_node *
+node_of (CUgraphNode handle, int type)
+{
+  const struct sim_graph_node *node = handle;
+  return sim_handle_is (SIM_GRAPH_NODE, handle) && node->type == type ? node : NULL;
+}
+
+CUresult
+cuGraphMemAllocNodeGetParams (CUgraphNode handle, CUDA_MEM_ALLOC_NODE_PARAMS *parameters)
+{
+  SIM_ENTER ();
+  const struct sim_graph_node *node = node_of (handle, CU_GRAPH_NODE_TYPE_MEM_ALLOC);
+  if (parameters == NULL || node == NULL)
+    return CUDA_ERROR_INVALID_VALUE;
+  *parameters = (CUDA_MEM_ALLOC_NODE_PARAMS){
+    .poolProps = { .allocType = CU_MEM_ALLOCATION_TYPE_PINNED, .location = { CU_MEM_LOCATION_TYPE_DEVICE, 0 } },
+    .bytesize = node->memory->bytes,
+    .dptr = node->pointer,
+  };
+  return CUDA_SUCCESS;
+}
+
+CUresult
+cuGraphMemFreeNodeGetParams (CUgraphNode handle, CUdeviceptr *pointer)
+{
+  SIM_ENTER ();
+  const struct sim_graph_node *node = node_of (handle, CU_GRAPH_NODE_TYPE_MEM_FREE);
+  if (pointer == NULL || node == NULL)
+    return CUDA_ERROR_INVALID_VALUE;
+  *pointer = node->pointer;
+  return CUDA_SUCCESS;
+}
+
 CUresult
 sim_graph_allocate (CUgraph graph, size_t bytes, CUdeviceptr *pointer)
 {

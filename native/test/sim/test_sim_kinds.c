@@ -155,6 +155,16 @@ pools_keep (void)
   CHECK (cuMemAllocFromPoolAsync (&b, 6 * MIB, pool, NULL) == CUDA_ERROR_OUT_OF_MEMORY && b == 42);
   CHECK (cuMemPoolDestroy (pool) == CUDA_ERROR_INVALID_VALUE); /* in use */
   CHECK (cuMemFree_v2 (a) == CUDA_SUCCESS && cuMemPoolDestroy (pool) == CUDA_SUCCESS && free_bytes () == 64 * MIB);
+  /* CUDA 13 asks by place. */
+  CUmemLocation here = { CU_MEM_LOCATION_TYPE_DEVICE, 0 }, host = { CU_MEM_LOCATION_TYPE_HOST, 0 };
+  CUmemoryPool standard = NULL, same = NULL;
+  CHECK (cuDeviceGetDefaultMemPool (&standard, 0) == CUDA_SUCCESS);
+  CHECK (cuMemGetDefaultMemPool (&same, &here, CU_MEM_ALLOCATION_TYPE_PINNED) == CUDA_SUCCESS && same == standard);
+  CHECK (cuMemGetDefaultMemPool (&same, &host, CU_MEM_ALLOCATION_TYPE_PINNED) == CUDA_ERROR_NOT_SUPPORTED);
+  CHECK (cuMemPoolCreate (&pool, &ON_DEVICE) == CUDA_SUCCESS);
+  CHECK (cuMemSetMemPool (&here, CU_MEM_ALLOCATION_TYPE_PINNED, pool) == CUDA_SUCCESS);
+  CHECK (cuMemGetMemPool (&same, &here, CU_MEM_ALLOCATION_TYPE_PINNED) == CUDA_SUCCESS && same == pool);
+  CHECK (cuMemPoolDestroy (pool) == CUDA_SUCCESS && cuDeviceGetMemPool (&same, 0) == CUDA_SUCCESS && same == standard);
   CUmemPoolProps small = ON_DEVICE;
   small.maxSize = 4 * MIB;
   CHECK (cuMemPoolCreate (&pool, &small) == CUDA_SUCCESS);
@@ -173,6 +183,10 @@ graphs_take (void)
   CHECK (cuGraphCreate (&graph, 0) == CUDA_SUCCESS);
   CHECK (cuGraphAddMemAllocNode (&alloc, graph, NULL, 0, &memory) == CUDA_SUCCESS && memory.dptr != 0);
   CHECK (free_bytes () == 64 * MIB); /* an address so far */
+  CUDA_MEM_ALLOC_NODE_PARAMS told = { 0 };
+  CUdeviceptr not_this = 42;
+  CHECK (cuGraphMemAllocNodeGetParams (alloc, &told) == CUDA_SUCCESS && told.dptr == memory.dptr && told.bytesize == 9 * MIB);
+  CHECK (cuGraphMemFreeNodeGetParams (alloc, &not_this) == CUDA_ERROR_INVALID_VALUE && not_this == 42);
   CHECK (cuGraphInstantiateWithFlags (&exec, graph, 0) == CUDA_SUCCESS);
   CHECK (cuGraphLaunch (exec, NULL) == CUDA_SUCCESS);
   CHECK (free_bytes () == 54 * MIB && graph_figure (2) == 10 * MIB && graph_figure (0) == 9 * MIB);

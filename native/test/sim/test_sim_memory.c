@@ -114,6 +114,10 @@ static void
 contexts_end (void)
 {
   driver_up ();
+  size_t limit = 0;
+  CHECK (cuCtxGetLimit (&limit, 2) == CUDA_SUCCESS && limit == 8 * MIB);
+  CHECK (cuCtxSetLimit (2, 16 * MIB) == CUDA_SUCCESS && cuCtxGetLimit (&limit, 2) == CUDA_SUCCESS && limit == 16 * MIB);
+  CHECK (cuCtxSetLimit (7, 1) == CUDA_ERROR_INVALID_VALUE);
   CUdeviceptr pointer = 0;
   CHECK (cuMemAlloc_v2 (&pointer, 8 * MIB) == CUDA_SUCCESS);
   CHECK (cuDevicePrimaryCtxRelease_v2 (0) == CUDA_SUCCESS);
