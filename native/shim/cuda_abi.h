@@ -70,7 +70,12 @@ SPARK_EXPORT CUresult cuDevicePrimaryCtxRelease_v2 (CUdevice device);
 SPARK_EXPORT CUresult cuDevicePrimaryCtxReset (CUdevice device);
 SPARK_EXPORT CUresult cuDevicePrimaryCtxReset_v2 (CUdevice device);
 
+SPARK_EXPORT CUresult cuCtxSetLimit (int limit, size_t value);
+
 /* Called, not hooked: the shim asks the driver. */
+CUresult cuCtxGetDevice (CUdevice *device);
+CUresult cuCtxGetLimit (size_t *value, int limit);
+CUresult cuDeviceGetAttribute (int *value, int attribute, CUdevice device);
 CUresult cuCtxGetCurrent (CUcontext *context);
 CUresult cuDevicePrimaryCtxGetState (CUdevice device, unsigned *flags, int *active);
 CUresult cuDevicePrimaryCtxRetain (CUcontext *context, CUdevice device);

@@ -46,7 +46,11 @@ spark_real_function (enum spark_hook hook)
 void *
 spark_driver_function (enum spark_driver_call call)
 {
-  static const char *const names[SPARK_CALL_COUNT] = { "cuCtxGetCurrent", "cuDevicePrimaryCtxGetState", "cuDevicePrimaryCtxRetain" };
+  static const char *const names[] = {
+#define X(symbol) #symbol,
+    SPARK_DRIVER_CALLS (X)
+#undef X
+  };
   static _Atomic (void *) known[SPARK_CALL_COUNT];
   return remembered (&known[call], SPARK_DRIVER_CUDA, names[call]);
 }

@@ -34,6 +34,7 @@ enum { SPARK_CUDA_VERSION_KNOWN = 13000 };
   X (cuMemMap, cuMemMap, 10020, false)                                                                                  \
   X (cuMemUnmap, cuMemUnmap, 10020, false)                                                                              \
   X (cuMemRetainAllocationHandle, cuMemRetainAllocationHandle, 11000, false)                                            \
+  X (cuCtxSetLimit, cuCtxSetLimit, 3010, false)                                                                         \
   X (cuCtxDestroy, cuCtxDestroy, 2000, false)                                                                           \
   X (cuCtxDestroy, cuCtxDestroy_v2, 4000, false)                                                                        \
   X (cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease, 7000, false)                                                 \
@@ -66,10 +67,17 @@ void *spark_real_function (enum spark_hook hook);
 #define SPARK_REAL(symbol) ((__typeof__ (&symbol)) spark_real_function (SPARK_HOOK_##symbol))
 
 /* Functions of the driver that are called and not hooked; NULL as above. */
+#define SPARK_DRIVER_CALLS(X)                                                                                           \
+  X (cuCtxGetCurrent)                                                                                                  \
+  X (cuCtxGetDevice)                                                                                                   \
+  X (cuCtxGetLimit)                                                                                                    \
+  X (cuDeviceGetAttribute)                                                                                             \
+  X (cuDevicePrimaryCtxGetState)                                                                                       \
+  X (cuDevicePrimaryCtxRetain)
 enum spark_driver_call {
-  SPARK_CALL_cuCtxGetCurrent,
-  SPARK_CALL_cuDevicePrimaryCtxGetState,
-  SPARK_CALL_cuDevicePrimaryCtxRetain,
+#define X(symbol) SPARK_CALL_##symbol,
+  SPARK_DRIVER_CALLS (X)
+#undef X
   SPARK_CALL_COUNT
 };
 void *spark_driver_function (enum spark_driver_call call);

@@ -19,6 +19,9 @@ struct spark_process {
   struct spark_track vmm_objects;  /* object number -> bytes charged, references */
   struct spark_track vmm_mappings; /* address -> bytes mapped, object number */
   uint64_t vmm_last_object;
+
+  struct spark_lock limits_lock;
+  struct spark_track own_limits; /* context and limit -> the bytes that it had by itself */
 };
 
 /* This process, its ledger joined at the first call; NULL where there is no ledger: everything is passed through then. */
