@@ -91,16 +91,34 @@ spark_budget_room (struct spark_budget *budget)
 }
 
 bool
-spark_budget_reserve (struct spark_budget *budget, uint64_t bytes)
+spark_budget_try (struct spark_budget *budget, uint64_t bytes)
 {
   bool afresh = bytes >= ASK_AFRESH_bytes;
   if (spark_ledger_reserve (&budget->ledger, bytes, cap_bytes (budget, afresh)))
     return true;
   /* Never refuse on an old figure. */
-  if (!afresh && spark_ledger_reserve (&budget->ledger, bytes, cap_bytes (budget, true)))
-    return true;
+  return !afresh && spark_ledger_reserve (&budget->ledger, bytes, cap_bytes (budget, true));
+}
+
+void
+spark_budget_refuse (struct spark_budget *budget)
+{
   spark_ledger_count_refusal (&budget->ledger);
-  return false;
+}
+
+bool
+spark_budget_pages_are_counted (struct spark_budget *budget)
+{
+  cap_bytes (budget, false);
+  return budget->figures.unreclaimable_bytes > 0;
+}
+
+void
+spark_budget_look_again (struct spark_budget *budget)
+{
+  spark_lock_take (&budget->figures.lock);
+  budget->figures.known = false;
+  spark_lock_give (&budget->figures.lock);
 }
 
 void
@@ -118,10 +136,7 @@ spark_budget_release (struct spark_budget *budget, uint64_t bytes)
 bool
 spark_budget_would_fit (struct spark_budget *budget, uint64_t bytes)
 {
-  if (bytes <= spark_budget_room (budget).free_bytes)
-    return true;
-  spark_ledger_count_refusal (&budget->ledger);
-  return false;
+  return bytes <= spark_budget_room (budget).free_bytes;
 }
 
 /* Above 1 MiB the driver takes whole 2 MiB pages. Smaller requests it packs into pages that they share, at 512 bytes' alignment

@@ -27,13 +27,22 @@ struct spark_room {
 };
 struct spark_room spark_budget_room (struct spark_budget *budget);
 
-/* Takes `bytes` of driver memory, or counts a refusal and returns false. Follow with commit, or with release if the driver fails. */
-bool spark_budget_reserve (struct spark_budget *budget, uint64_t bytes);
+/* Takes `bytes` of driver memory; false where they do not fit. Follow with commit, or with release if the driver fails. */
+bool spark_budget_try (struct spark_budget *budget, uint64_t bytes);
+/* Counts one refusal. */
+void spark_budget_refuse (struct spark_budget *budget);
 void spark_budget_commit (struct spark_budget *budget);
 void spark_budget_release (struct spark_budget *budget, uint64_t bytes);
 
-/* True if `bytes` would fit now; counts a refusal where they do not. For memory that the memory cgroup counts itself. */
+/* True if `bytes` would fit now. For memory that the memory cgroup counts itself, but only as it is touched. */
 bool spark_budget_would_fit (struct spark_budget *budget, uint64_t bytes);
+
+/* True where a memory cgroup can be read: it counts this process's own pages, pinned and managed ones too. A process has anonymous
+   pages, so a cgroup that is read says more than 0. */
+bool spark_budget_pages_are_counted (struct spark_budget *budget);
+
+/* The cgroup holds more than it did: the next question is not answered from what is remembered. */
+void spark_budget_look_again (struct spark_budget *budget);
 
 /* What the driver takes for a request of `bytes`: UINT64_MAX where there is no such number. */
 uint64_t spark_budget_charge (uint64_t bytes);

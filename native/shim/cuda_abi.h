@@ -15,6 +15,11 @@ typedef uint64_t CUmemGenericAllocationHandle;
 typedef struct CUctx_st *CUcontext;
 typedef struct CUstream_st *CUstream;
 typedef struct CUmemPoolHandle_st *CUmemoryPool;
+typedef struct CUarray_st *CUarray;
+typedef struct CUmipmappedArray_st *CUmipmappedArray;
+typedef struct CUgraph_st *CUgraph;
+typedef struct CUgraphNode_st *CUgraphNode;
+typedef struct CUgraphExec_st *CUgraphExec;
 typedef struct CUmemAllocationProp_st CUmemAllocationProp; /* passed on, never read */
 typedef int CUdriverProcAddressQueryResult;
 
@@ -30,6 +35,52 @@ enum { SPARK_CUDA_PER_THREAD_STREAM = 1 << 1 };
 
 _Static_assert (sizeof (CUdeviceptr) == 8 && sizeof (CUmemGenericAllocationHandle) == 8 && sizeof (size_t) == 8,
                 "64-bit CUDA driver API");
+
+typedef struct {
+  size_t Width, Height;
+  int Format;
+  unsigned NumChannels;
+} CUDA_ARRAY_DESCRIPTOR;
+
+typedef struct {
+  uint32_t Width, Height;
+  int Format;
+  unsigned NumChannels;
+} CUDA_ARRAY_DESCRIPTOR_v1;
+
+typedef struct {
+  size_t Width, Height, Depth;
+  int Format;
+  unsigned NumChannels, Flags;
+} CUDA_ARRAY3D_DESCRIPTOR;
+
+typedef struct {
+  uint32_t Width, Height, Depth;
+  int Format;
+  unsigned NumChannels, Flags;
+} CUDA_ARRAY3D_DESCRIPTOR_v1;
+
+typedef struct {
+  unsigned char pool_properties[88]; /* CUmemPoolProps */
+  const void *accessDescs;
+  size_t accessDescCount;
+  size_t bytesize;
+  CUdeviceptr dptr;
+} CUDA_MEM_ALLOC_NODE_PARAMS;
+
+typedef struct {
+  int type;
+  int reserved0[3];
+  union {
+    CUDA_MEM_ALLOC_NODE_PARAMS alloc;
+    long long reserved1[29];
+  };
+  long long reserved2;
+} CUgraphNodeParams;
+
+_Static_assert (sizeof (CUDA_ARRAY_DESCRIPTOR) == 24 && sizeof (CUDA_ARRAY_DESCRIPTOR_v1) == 16, "array descriptors");
+_Static_assert (sizeof (CUDA_ARRAY3D_DESCRIPTOR) == 40 && sizeof (CUDA_ARRAY3D_DESCRIPTOR_v1) == 24, "array descriptors");
+_Static_assert (sizeof (CUDA_MEM_ALLOC_NODE_PARAMS) == 120 && sizeof (CUgraphNodeParams) == 256, "graph node parameters");
 
 #define SPARK_EXPORT __attribute__ ((visibility ("default")))
 
@@ -63,6 +114,40 @@ SPARK_EXPORT CUresult cuMemMap (CUdeviceptr pointer, size_t bytes, size_t offset
 SPARK_EXPORT CUresult cuMemUnmap (CUdeviceptr pointer, size_t bytes);
 SPARK_EXPORT CUresult cuMemRetainAllocationHandle (CUmemGenericAllocationHandle *handle, void *address);
 
+SPARK_EXPORT CUresult cuMemImportFromShareableHandle (CUmemGenericAllocationHandle *handle, void *os_handle, int type);
+
+SPARK_EXPORT CUresult cuMemAllocHost (void **pointer, uint32_t bytes);
+SPARK_EXPORT CUresult cuMemAllocHost_v2 (void **pointer, size_t bytes);
+SPARK_EXPORT CUresult cuMemHostAlloc (void **pointer, size_t bytes, unsigned flags);
+SPARK_EXPORT CUresult cuMemFreeHost (void *pointer);
+SPARK_EXPORT CUresult cuMemHostRegister (void *pointer, size_t bytes, unsigned flags);
+SPARK_EXPORT CUresult cuMemHostRegister_v2 (void *pointer, size_t bytes, unsigned flags);
+SPARK_EXPORT CUresult cuMemHostUnregister (void *pointer);
+
+SPARK_EXPORT CUresult cuMemPoolTrimTo (CUmemoryPool pool, size_t keep_bytes);
+SPARK_EXPORT CUresult cuMemPoolDestroy (CUmemoryPool pool);
+
+SPARK_EXPORT CUresult cuArrayCreate (CUarray *array, const CUDA_ARRAY_DESCRIPTOR_v1 *shape);
+SPARK_EXPORT CUresult cuArrayCreate_v2 (CUarray *array, const CUDA_ARRAY_DESCRIPTOR *shape);
+SPARK_EXPORT CUresult cuArray3DCreate (CUarray *array, const CUDA_ARRAY3D_DESCRIPTOR_v1 *shape);
+SPARK_EXPORT CUresult cuArray3DCreate_v2 (CUarray *array, const CUDA_ARRAY3D_DESCRIPTOR *shape);
+SPARK_EXPORT CUresult cuArrayDestroy (CUarray array);
+SPARK_EXPORT CUresult cuMipmappedArrayCreate (CUmipmappedArray *array, const CUDA_ARRAY3D_DESCRIPTOR *shape,
+                                              unsigned levels);
+SPARK_EXPORT CUresult cuMipmappedArrayDestroy (CUmipmappedArray array);
+
+SPARK_EXPORT CUresult cuGraphAddMemAllocNode (CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies,
+                                              size_t count, CUDA_MEM_ALLOC_NODE_PARAMS *parameters);
+SPARK_EXPORT CUresult cuGraphAddNode (CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies, size_t count,
+                                      CUgraphNodeParams *parameters);
+SPARK_EXPORT CUresult cuGraphAddNode_v2 (CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies,
+                                         const void *edges, size_t count, CUgraphNodeParams *parameters);
+SPARK_EXPORT CUresult cuGraphLaunch (CUgraphExec graph, CUstream stream);
+SPARK_EXPORT CUresult cuGraphLaunch_ptsz (CUgraphExec graph, CUstream stream);
+SPARK_EXPORT CUresult cuGraphUpload (CUgraphExec graph, CUstream stream);
+SPARK_EXPORT CUresult cuGraphUpload_ptsz (CUgraphExec graph, CUstream stream);
+SPARK_EXPORT CUresult cuDeviceGraphMemTrim (CUdevice device);
+
 SPARK_EXPORT CUresult cuCtxDestroy (CUcontext context);
 SPARK_EXPORT CUresult cuCtxDestroy_v2 (CUcontext context);
 SPARK_EXPORT CUresult cuDevicePrimaryCtxRelease (CUdevice device);
@@ -77,6 +162,13 @@ CUresult cuCtxGetDevice (CUdevice *device);
 CUresult cuCtxGetLimit (size_t *value, int limit);
 CUresult cuDeviceGetAttribute (int *value, int attribute, CUdevice device);
 CUresult cuCtxGetCurrent (CUcontext *context);
+CUresult cuCtxGetDevice (CUdevice *device);
+CUresult cuDeviceGetCount (int *count);
+CUresult cuDeviceGetGraphMemAttribute (CUdevice device, int attribute, void *value);
+CUresult cuDeviceGetMemPool (CUmemoryPool *pool, CUdevice device);
+CUresult cuMemPoolGetAttribute (CUmemoryPool pool, int attribute, void *value);
+CUresult cuStreamIsCapturing (CUstream stream, int *status);
+CUresult cuThreadExchangeStreamCaptureMode (int *mode);
 CUresult cuDevicePrimaryCtxGetState (CUdevice device, unsigned *flags, int *active);
 CUresult cuDevicePrimaryCtxRetain (CUcontext *context, CUdevice device);
 

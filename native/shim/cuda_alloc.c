@@ -1,6 +1,7 @@
 /* Taking and giving back device memory. Always in this order: reserve in the ledger, call the driver, remember the pointer or roll
    back. Results go to the caller only once all of it stands, so a refusal leaves the caller's variables as they were. */
 #include "cuda_held.h"
+#include "cuda_room.h"
 
 /* The body of a function that allocates: whose the memory is (asked where there is some), its output pointer, its size, then its
    arguments after the output. Where we have nothing to say (arguments that the driver will refuse) the driver answers the caller itself. */
@@ -11,8 +12,8 @@
       if ((output) == NULL || (size) == 0)                                                                             \
         return real ((output), __VA_ARGS__);                                                                           \
       uint64_t charge = spark_budget_charge (size);                                                                    \
-      if (!spark_budget_reserve (&call->process->budget, charge))                                                      \
-        return spark_refused (call);                                                                                   \
+      if (!spark_take_room (call, charge))                                                      \
+        return SPARK_CUDA_ERROR_OUT_OF_MEMORY;                                                                                   \
       __typeof__ (*(output)) taken = 0;                                                                                \
       CUresult result = real (&taken, __VA_ARGS__);                                                                    \
       if (result != SPARK_CUDA_SUCCESS)                                                                                \
@@ -23,15 +24,6 @@
       spark_held_remember (call->process, taken, charge, (context));                                                   \
       *(output) = taken;                                                                                               \
       return result;                                                                                                   \
-    }                                                                                                                  \
-  while (0)
-
-/* The body of a function that frees `pointer`. */
-#define FREE(pointer, ...)                                                                                             \
-  do                                                                                                                   \
-    {                                                                                                                  \
-      struct spark_track_entry entry = spark_held_forget (call->process, (pointer));                                   \
-      return spark_held_settle (call->process, entry, real (__VA_ARGS__));                                             \
     }                                                                                                                  \
   while (0)
 
@@ -49,62 +41,27 @@ SPARK_CUDA_HOOK (cuMemAlloc, (CUdeviceptr_v1 *pointer, uint32_t bytes), (pointer
 
 SPARK_CUDA_HOOK (cuMemFree_v2, (CUdeviceptr pointer), (pointer))
 {
-  FREE (pointer, pointer);
+  SPARK_FREE (pointer, pointer);
 }
 
 SPARK_CUDA_HOOK (cuMemFree, (CUdeviceptr_v1 pointer), (pointer))
 {
-  FREE (pointer, pointer);
-}
-
-/* ---- in the order of a stream ----
-   It is a pool's, and a pool is the device's: it stays when a context ends and can be freed from the next one (measured, driver 580 on
-   H200: after cuDevicePrimaryCtxReset, the last cuDevicePrimaryCtxRelease and cuCtxDestroy).
-   Counted while the pointer lives. The pool behind it may keep pages longer; counting a pool by what it has reserved comes with the
-   hooks of the pools themselves. */
-enum { NO_CONTEXT = 0 };
-
-SPARK_CUDA_HOOK (cuMemAllocAsync, (CUdeviceptr *pointer, size_t bytes, CUstream stream), (pointer, bytes, stream))
-{
-  ALLOCATE (NO_CONTEXT, pointer, bytes, bytes, stream);
-}
-
-SPARK_CUDA_HOOK (cuMemAllocAsync_ptsz, (CUdeviceptr *pointer, size_t bytes, CUstream stream), (pointer, bytes, stream))
-{
-  ALLOCATE (NO_CONTEXT, pointer, bytes, bytes, stream);
-}
-
-SPARK_CUDA_HOOK (cuMemAllocFromPoolAsync, (CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream),
-                 (pointer, bytes, pool, stream))
-{
-  ALLOCATE (NO_CONTEXT, pointer, bytes, bytes, pool, stream);
-}
-
-SPARK_CUDA_HOOK (cuMemAllocFromPoolAsync_ptsz, (CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream),
-                 (pointer, bytes, pool, stream))
-{
-  ALLOCATE (NO_CONTEXT, pointer, bytes, bytes, pool, stream);
-}
-
-SPARK_CUDA_HOOK (cuMemFreeAsync, (CUdeviceptr pointer, CUstream stream), (pointer, stream))
-{
-  FREE (pointer, pointer, stream);
-}
-
-SPARK_CUDA_HOOK (cuMemFreeAsync_ptsz, (CUdeviceptr pointer, CUstream stream), (pointer, stream))
-{
-  FREE (pointer, pointer, stream);
+  SPARK_FREE (pointer, pointer);
 }
 
 /* ---- managed ---- */
 
 /* Drivers up to 595 charge managed pages to the memory cgroup as they are touched (measured), and what the cgroup holds is part of
-   `used` already: here it is only asked whether they would fit, and nothing is added to the ledger. */
+   `used` already: where there is one it is only asked whether they would fit, and nothing is added to the ledger. Nothing is held for
+   pages to come either: a program may map more than it ever touches, and two threads that both fit now may together not fit later, as
+   with any memory that is only mapped. memory.max ends that. */
 SPARK_CUDA_HOOK (cuMemAllocManaged, (CUdeviceptr *pointer, size_t bytes, unsigned flags), (pointer, bytes, flags))
 {
+  if (!spark_budget_pages_are_counted (&call->process->budget))
+    ALLOCATE (spark_current_context (), pointer, bytes, bytes, flags);
   call->bytes = bytes;
   if (pointer != NULL && bytes != 0 && !spark_budget_would_fit (&call->process->budget, bytes))
-    return spark_refused (call);
+    return spark_no_room (call);
   return real (pointer, bytes, flags);
 }
 
@@ -137,8 +94,8 @@ SPARK_CUDA_HOOK (cuMemAllocPitch_v2,
     return real (pointer, pitch, width, height, element_bytes);
   call->bytes = pitched_bytes (width, height);
   uint64_t charge = spark_budget_charge (pitched_bytes (least_pitch (width), height));
-  if (!spark_budget_reserve (budget, charge))
-    return spark_refused (call);
+  if (!spark_take_room (call, charge))
+    return SPARK_CUDA_ERROR_OUT_OF_MEMORY;
   CUdeviceptr taken = 0;
   size_t taken_pitch = 0;
   CUresult result = real (&taken, &taken_pitch, width, height, element_bytes);
@@ -148,11 +105,11 @@ SPARK_CUDA_HOOK (cuMemAllocPitch_v2,
       return result;
     }
   uint64_t whole = spark_budget_charge (pitched_bytes (taken_pitch, height));
-  if (whole > charge && !spark_budget_reserve (budget, whole - charge))
+  if (whole > charge && !spark_take_room (call, whole - charge))
     {
       real_free (taken);
       spark_budget_release (budget, charge);
-      return spark_refused (call);
+      return SPARK_CUDA_ERROR_OUT_OF_MEMORY;
     }
   spark_held_remember (call->process, taken, whole > charge ? whole : charge, spark_current_context ());
   *pointer = taken;
@@ -170,8 +127,8 @@ SPARK_CUDA_HOOK (cuMemAllocPitch,
     return real (pointer, pitch, width, height, element_bytes);
   call->bytes = pitched_bytes (width, height);
   uint64_t charge = spark_budget_charge (pitched_bytes (least_pitch (width), height));
-  if (!spark_budget_reserve (budget, charge))
-    return spark_refused (call);
+  if (!spark_take_room (call, charge))
+    return SPARK_CUDA_ERROR_OUT_OF_MEMORY;
   CUdeviceptr_v1 taken = 0;
   uint32_t taken_pitch = 0;
   CUresult result = real (&taken, &taken_pitch, width, height, element_bytes);

@@ -16,7 +16,8 @@ spark_held_remember (struct spark_process *process, CUdeviceptr pointer, uint64_
   spark_track_put (&process->allocations, entry, &replaced);
   spark_lock_give (&process->allocations_lock);
   /* The driver gave out an address that we think is in use: its memory went with a context we did not see end. */
-  spark_budget_release (&process->budget, replaced.bytes);
+  if (!spark_held_by_pool (replaced))
+    spark_budget_release (&process->budget, replaced.bytes);
   spark_budget_commit (&process->budget);
 }
 
@@ -35,9 +36,9 @@ spark_held_settle (struct spark_process *process, struct spark_track_entry entry
 {
   if (entry.bytes == 0)
     return result;
-  if (result == SPARK_CUDA_SUCCESS)
-    spark_budget_release (&process->budget, entry.bytes);
-  else
+  if (result != SPARK_CUDA_SUCCESS)
     spark_held_remember (process, entry.key, entry.bytes, entry.extra);
+  else if (!spark_held_by_pool (entry))
+    spark_budget_release (&process->budget, entry.bytes);
   return result;
 }

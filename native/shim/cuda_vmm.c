@@ -6,6 +6,7 @@
    that end or map something are made with the lock held: a value that the driver gives out again is then never seen too early. */
 #include "call.h"
 #include "cuda_abi.h"
+#include "cuda_room.h"
 
 /* In the tables: a handle's `bytes` are the references held through that value and its `extra` the object's number; a mapping's `bytes`
    its length and `extra` the object's number, 0 if unknown (imported); an object's `bytes` its charge and `extra`: handle references in the low half, mappings in the high one. */
@@ -50,8 +51,8 @@ SPARK_CUDA_HOOK (cuMemCreate,
   if (handle == NULL || bytes == 0)
     return real (handle, bytes, properties, flags);
   /* Not rounded: the driver takes whole granules only and refuses anything else. */
-  if (!spark_budget_reserve (&process->budget, bytes))
-    return spark_refused (call);
+  if (!spark_take_room (call, bytes))
+    return SPARK_CUDA_ERROR_OUT_OF_MEMORY;
   CUmemGenericAllocationHandle taken = 0;
   CUresult result = real (&taken, bytes, properties, flags);
   if (result != SPARK_CUDA_SUCCESS)
@@ -92,6 +93,25 @@ SPARK_CUDA_HOOK (cuMemRetainAllocationHandle, (CUmemGenericAllocationHandle *han
     {
       entry->bytes++;
       add_to_object (process, object, REFERENCE);
+    }
+  spark_lock_give (&process->vmm_lock);
+  return result;
+}
+
+/* Memory of another process is counted there. One's own, exported and imported again, gets a further reference where the driver gives
+   out the handle that it has already. */
+SPARK_CUDA_HOOK (cuMemImportFromShareableHandle, (CUmemGenericAllocationHandle *handle, void *os_handle, int type),
+                 (handle, os_handle, type))
+{
+  struct spark_process *process = call->process;
+  spark_lock_take (&process->vmm_lock);
+  CUresult result = real (handle, os_handle, type);
+  struct spark_track_entry *entry
+    = result == SPARK_CUDA_SUCCESS ? spark_track_find (&process->vmm_handles, *handle) : NULL;
+  if (entry != NULL)
+    {
+      entry->bytes++;
+      add_to_object (process, entry->extra, REFERENCE);
     }
   spark_lock_give (&process->vmm_lock);
   return result;

@@ -35,6 +35,31 @@ enum { SPARK_CUDA_VERSION_KNOWN = 13000 };
   X (cuMemUnmap, cuMemUnmap, 10020, false)                                                                              \
   X (cuMemRetainAllocationHandle, cuMemRetainAllocationHandle, 11000, false)                                            \
   X (cuCtxSetLimit, cuCtxSetLimit, 3010, false)                                                                         \
+  X (cuMemAllocHost, cuMemAllocHost, 2000, false)                                                                       \
+  X (cuMemAllocHost, cuMemAllocHost_v2, 3020, false)                                                                    \
+  X (cuMemHostAlloc, cuMemHostAlloc, 2020, false)                                                                       \
+  X (cuMemFreeHost, cuMemFreeHost, 2000, false)                                                                         \
+  X (cuMemHostRegister, cuMemHostRegister, 4000, false)                                                                 \
+  X (cuMemHostRegister, cuMemHostRegister_v2, 6050, false)                                                              \
+  X (cuMemHostUnregister, cuMemHostUnregister, 4000, false)                                                             \
+  X (cuMemPoolTrimTo, cuMemPoolTrimTo, 11020, false)                                                                    \
+  X (cuMemPoolDestroy, cuMemPoolDestroy, 11020, false)                                                                  \
+  X (cuArrayCreate, cuArrayCreate, 2000, false)                                                                         \
+  X (cuArrayCreate, cuArrayCreate_v2, 3020, false)                                                                      \
+  X (cuArray3DCreate, cuArray3DCreate, 2000, false)                                                                     \
+  X (cuArray3DCreate, cuArray3DCreate_v2, 3020, false)                                                                  \
+  X (cuArrayDestroy, cuArrayDestroy, 2000, false)                                                                       \
+  X (cuMipmappedArrayCreate, cuMipmappedArrayCreate, 5000, false)                                                       \
+  X (cuMipmappedArrayDestroy, cuMipmappedArrayDestroy, 5000, false)                                                     \
+  X (cuGraphAddMemAllocNode, cuGraphAddMemAllocNode, 11040, false)                                                      \
+  X (cuGraphAddNode, cuGraphAddNode, 12020, false)                                                                      \
+  X (cuGraphAddNode, cuGraphAddNode_v2, 12030, false)                                                                   \
+  X (cuGraphLaunch, cuGraphLaunch, 10000, false)                                                                        \
+  X (cuGraphLaunch, cuGraphLaunch_ptsz, 10000, true)                                                                    \
+  X (cuGraphUpload, cuGraphUpload, 11010, false)                                                                        \
+  X (cuGraphUpload, cuGraphUpload_ptsz, 11010, true)                                                                    \
+  X (cuDeviceGraphMemTrim, cuDeviceGraphMemTrim, 11040, false)                                                          \
+  X (cuMemImportFromShareableHandle, cuMemImportFromShareableHandle, 10020, false)                                      \
   X (cuCtxDestroy, cuCtxDestroy, 2000, false)                                                                           \
   X (cuCtxDestroy, cuCtxDestroy_v2, 4000, false)                                                                        \
   X (cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease, 7000, false)                                                 \
@@ -68,12 +93,18 @@ void *spark_real_function (enum spark_hook hook);
 
 /* Functions of the driver that are called and not hooked; NULL as above. */
 #define SPARK_DRIVER_CALLS(X)                                                                                           \
-  X (cuCtxGetCurrent)                                                                                                  \
-  X (cuCtxGetDevice)                                                                                                   \
-  X (cuCtxGetLimit)                                                                                                    \
-  X (cuDeviceGetAttribute)                                                                                             \
-  X (cuDevicePrimaryCtxGetState)                                                                                       \
-  X (cuDevicePrimaryCtxRetain)
+  X (cuCtxGetCurrent)                                                                                                   \
+  X (cuCtxGetDevice)                                                                                                    \
+  X (cuCtxGetLimit)                                                                                                     \
+  X (cuDeviceGetAttribute)                                                                                              \
+  X (cuDeviceGetCount)                                                                                                  \
+  X (cuDeviceGetGraphMemAttribute)                                                                                      \
+  X (cuDeviceGetMemPool)                                                                                                \
+  X (cuDevicePrimaryCtxGetState)                                                                                        \
+  X (cuDevicePrimaryCtxRetain)                                                                                          \
+  X (cuMemPoolGetAttribute)                                                                                             \
+  X (cuStreamIsCapturing)                                                                                               \
+  X (cuThreadExchangeStreamCaptureMode)
 enum spark_driver_call {
 #define X(symbol) SPARK_CALL_##symbol,
   SPARK_DRIVER_CALLS (X)

@@ -14,6 +14,11 @@ struct spark_process {
   struct spark_lock allocations_lock;
   struct spark_track allocations; /* device pointer -> bytes charged, the context that it ends with (0 = none) */
 
+  struct spark_lock pools_lock;
+  struct spark_track pools;       /* pool -> bytes charged for what it has reserved, estimates of calls on their way */
+  uint64_t graph_charged_bytes;   /* what the ledger holds for graphs' memory nodes */
+  _Atomic uint32_t graphs_allocate; /* a memory node was seen */
+
   struct spark_lock vmm_lock;
   struct spark_track vmm_handles;  /* handle -> object number */
   struct spark_track vmm_objects;  /* object number -> bytes charged, references */

@@ -2,6 +2,8 @@
 #ifndef SPARK_SHIM_REPORT_H
 #define SPARK_SHIM_REPORT_H
 
+#include "cuda_graph.h"
+#include "cuda_pool.h"
 #include "process.h"
 
 /* The budget, never above what the device really has (`real_total_bytes`; 0 = it did not say). */
@@ -16,6 +18,8 @@ spark_report_total (struct spark_process *process, uint64_t real_total_bytes)
 static inline struct spark_room
 spark_report_room (struct spark_process *process, uint64_t real_total_bytes)
 {
+  spark_pools_settle (process);
+  spark_graphs_settle (process);
   struct spark_room room = spark_budget_room (&process->budget);
   room.total_bytes = spark_report_total (process, real_total_bytes);
   if (room.free_bytes > room.total_bytes)

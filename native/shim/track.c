@@ -102,6 +102,19 @@ spark_track_take_all (struct spark_track *track, uint64_t extra)
   return bytes;
 }
 
+uint64_t
+spark_track_change_all (struct spark_track *track, uint64_t from, uint64_t to)
+{
+  uint64_t bytes = 0;
+  for (size_t at = 0; at < track->capacity; at++)
+    if (track->entries[at].key != 0 && track->entries[at].extra == from)
+      {
+        track->entries[at].extra = to;
+        bytes += track->entries[at].bytes;
+      }
+  return bytes;
+}
+
 void
 spark_track_drop (struct spark_track *track)
 {

@@ -33,6 +33,9 @@ bool spark_track_take (struct spark_track *track, uint64_t key, struct spark_tra
 /* Removes all entries whose extra word is `extra`; the sum of their bytes. Looks at the whole table. */
 uint64_t spark_track_take_all (struct spark_track *track, uint64_t extra);
 
+/* Gives the extra word `to` to all entries whose is `from`; the sum of their bytes. Looks at the whole table. */
+uint64_t spark_track_change_all (struct spark_track *track, uint64_t from, uint64_t to);
+
 /* Gives the memory back. */
 void spark_track_drop (struct spark_track *track);
 

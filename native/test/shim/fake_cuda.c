@@ -26,6 +26,7 @@ take (uint64_t bytes)
     }                                                                                                                  \
   while (0)
 
+CUresult fake_cuda_pool_free (CUdeviceptr pointer); /* fake_cuda_pools.c */
 SPARK_EXPORT CUresult cuInit (unsigned flags);
 CUresult cuInit (unsigned flags) { return (int) flags; }
 CUresult cuMemGetInfo_v2 (size_t *f, size_t *t) { return *f = TOTAL / 2, *t = TOTAL, 0; }
@@ -38,14 +39,8 @@ CUresult cuMemAlloc (CUdeviceptr_v1 *p, uint32_t n) { GIVE (p, n); }
 CUresult cuMemAllocPitch_v2 (CUdeviceptr *p, size_t *pitch, size_t w, size_t h, unsigned e) { (void) e; *pitch = (w + 1023) & ~(size_t) 1023; GIVE (p, *pitch * h); }
 CUresult cuMemAllocPitch (CUdeviceptr_v1 *p, uint32_t *pitch, uint32_t w, uint32_t h, uint32_t e) { (void) e; *pitch = (w + 511) & ~511u; GIVE (p, *pitch * h); }
 CUresult cuMemAllocManaged (CUdeviceptr *p, size_t n, unsigned f) { (void) f; GIVE (p, n); }
-CUresult cuMemFree_v2 (CUdeviceptr p) { return p == 0xbad ? 1 : fake_cuda_fail; }
+CUresult cuMemFree_v2 (CUdeviceptr p) { return p == 0xbad ? 1 : fake_cuda_fail ? fake_cuda_fail : fake_cuda_pool_free (p); }
 CUresult cuMemFree (CUdeviceptr_v1 p) { return cuMemFree_v2 (p); }
-CUresult cuMemAllocAsync (CUdeviceptr *p, size_t n, CUstream s) { (void) s; GIVE (p, n); }
-CUresult cuMemAllocAsync_ptsz (CUdeviceptr *p, size_t n, CUstream s) { (void) s; GIVE (p, n); }
-CUresult cuMemAllocFromPoolAsync (CUdeviceptr *p, size_t n, CUmemoryPool m, CUstream s) { (void) m, (void) s; GIVE (p, n); }
-CUresult cuMemAllocFromPoolAsync_ptsz (CUdeviceptr *p, size_t n, CUmemoryPool m, CUstream s) { (void) m, (void) s; GIVE (p, n); }
-CUresult cuMemFreeAsync (CUdeviceptr p, CUstream s) { (void) s; return cuMemFree_v2 (p); }
-CUresult cuMemFreeAsync_ptsz (CUdeviceptr p, CUstream s) { (void) s; return cuMemFree_v2 (p); }
 CUresult cuMemCreate (CUmemGenericAllocationHandle *h, size_t n, const CUmemAllocationProp *p, unsigned long long f) { (void) p, (void) f; GIVE (h, n); }
 CUresult cuMemRelease (CUmemGenericAllocationHandle h) { return h == 0xbad; }
 CUresult cuMemMap (CUdeviceptr p, size_t n, size_t o, CUmemGenericAllocationHandle h, unsigned long long f) { (void) p, (void) n, (void) o, (void) f; return h == 0xbad; }
@@ -56,6 +51,9 @@ CUresult cuMemRetainAllocationHandle (CUmemGenericAllocationHandle *h, void *a) 
 /* One device, one primary context with references; a reset ends it and leaves them. Other contexts are numbers. */
 SPARK_EXPORT CUcontext fake_cuda_current;
 static int primary_references, primary_active;
+CUresult cuMemImportFromShareableHandle (CUmemGenericAllocationHandle *h, void *o, int t) { return (void) t, *h = (uintptr_t) o, 0; }
+SPARK_EXPORT CUresult cuCtxGetDevice (CUdevice *d) { return *d = 0, 0; }
+SPARK_EXPORT CUresult cuDeviceGetCount (int *n) { return *n = 1, 0; }
 SPARK_EXPORT CUresult cuCtxGetCurrent (CUcontext *c) { return *c = fake_cuda_current, 0; }
 CUresult cuCtxDestroy_v2 (CUcontext c) { return (uintptr_t) c == 0xbad ? 201 : 0; }
 CUresult cuCtxDestroy (CUcontext c) { return cuCtxDestroy_v2 (c); }

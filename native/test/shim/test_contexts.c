@@ -99,7 +99,9 @@ test_what_stays (void)
   *current = primary;
   CHECK (CALL (cuMemAllocAsync) (&async, 2 * MIB, NULL) == 0 && CALL (cuMemCreate) (&handle, 2 * MIB, NULL, 0) == 0);
   CHECK (CALL (cuDevicePrimaryCtxReset_v2) (0) == 0 && used () == 4 * MIB);
-  CHECK (CALL (cuMemFreeAsync) (async, NULL) == 0 && CALL (cuMemRelease) (handle) == 0 && used () == 0);
+  CHECK (CALL (cuMemFreeAsync) (async, NULL) == 0 && CALL (cuMemRelease) (handle) == 0 && used () == 2 * MIB);
+  ((void (*) (void)) dlsym (cuda, "fake_cuda_sync")) ();
+  CHECK (CALL (cuMemPoolTrimTo) (((struct CUmemPoolHandle_st *) dlsym (cuda, "fake_cuda_pools")), 0) == 0 && used () == 0);
   test_done ("a pool's memory and cuMemCreate's outlive their context, as on the device");
 }
 

@@ -68,17 +68,6 @@ test_charges (void)
   CHECK (CALL (cuMemAllocPitch_v2) (&rows, &pitch, 512, 5 * MIB, 4) == 2 && rows == 7 && pitch == 7 && used () == 0);
   CHECK (CALL (cuMemAllocPitch_v2) (&rows, &pitch, SIZE_MAX, SIZE_MAX, 4) == 2 && used () == 0);
   test_done ("pitched rows count with the pitch that the driver chose");
-  CUdeviceptr x = 0, y = 0, z = 7;
-  CHECK (CALL (cuMemAllocAsync) (&x, GIB, NULL) == 0 && CALL (cuMemAllocFromPoolAsync) (&y, GIB, NULL, NULL) == 0);
-  CHECK (used () == 2 * GIB && CALL (cuMemAllocAsync_ptsz) (&z, 3 * GIB, NULL) == 2 && z == 7);
-  CHECK (CALL (cuMemAllocFromPoolAsync_ptsz) (&z, 3 * GIB, NULL, NULL) == 2 && z == 7);
-  CHECK (CALL (cuMemFreeAsync) (x, NULL) == 0 && CALL (cuMemFree_v2) (y) == 0 && used () == 0);
-  CHECK (CALL (cuMemAllocAsync_ptsz) (&z, GIB, NULL) == 0 && CALL (cuMemFreeAsync_ptsz) (z, NULL) == 0 && used () == 0);
-  test_done ("stream-ordered memory is counted and refused");
-  CUdeviceptr managed = 7;
-  CHECK (CALL (cuMemAllocManaged) (&managed, BUDGET + 1, 1) == 2 && managed == 7);
-  CHECK (CALL (cuMemAllocManaged) (&managed, GIB, 1) == 0 && used () == 0 && CALL (cuMemFree_v2) (managed) == 0);
-  test_done ("managed memory is refused over the budget, and left to the memory cgroup to count");
 }
 
 static void

@@ -2,7 +2,7 @@
 ST := $(B)/test/shim
 SHIM_UNITS := $(addprefix $(ST)/,test_track test_ledger_client test_budget_figures test_meminfo_text)
 SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_scopes test_hooks test_contexts test_trace test_sharing test_programs)
-SHIM_PROGRAMS += $(addprefix $(ST)/,test_host_views test_limits)
+SHIM_PROGRAMS += $(addprefix $(ST)/,test_host_views test_limits test_pools test_kinds)
 SHIM_LIBRARIES := $(B)/libspark-shim.so $(SHIM_REDIRECTS)
 SHIM_FAKES := $(addprefix $(ST)/fake/,libcuda.so.1 libcuda.so libcuda.so.580.1 libnvidia-ml.so.1)
 SHIM_HELPERS := $(ST)/linked_app $(ST)/caller/libcaller.so $(ST)/caller/libprivate.so $(ST)/caller/libcuda.so.77 \
@@ -21,7 +21,7 @@ $(SHIM_PROGRAMS): $(ST)/%: $(OBJ)/test/shim/%.o $(OBJ)/common/ledger.o $(OBJ)/co
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^ -ldl -lpthread
 
-$(ST)/fake/libcuda.so.1: $(OBJ)/test/shim/fake_cuda.o
+$(ST)/fake/libcuda.so.1: $(addprefix $(OBJ)/test/shim/,fake_cuda.o fake_cuda_pools.o fake_cuda_rest.o)
 $(ST)/fake/libnvidia-ml.so.1: $(OBJ)/test/shim/fake_nvml.o
 $(ST)/fake/libcuda.so.1 $(ST)/fake/libnvidia-ml.so.1:
 	@mkdir -p $(@D)
