@@ -71,7 +71,17 @@ enum { SPARK_CUDA_VERSION_KNOWN = 13000 };
 
 #define SPARK_NVML_HOOKS(X)                                                                                             \
   X (nvmlDeviceGetMemoryInfo)                                                                                           \
-  X (nvmlDeviceGetMemoryInfo_v2)
+  X (nvmlDeviceGetMemoryInfo_v2)                                                                                        \
+  X (nvmlDeviceGetBAR1MemoryInfo)                                                                                       \
+  X (nvmlDeviceGetComputeRunningProcesses)                                                                              \
+  X (nvmlDeviceGetComputeRunningProcesses_v2)                                                                           \
+  X (nvmlDeviceGetComputeRunningProcesses_v3)                                                                           \
+  X (nvmlDeviceGetGraphicsRunningProcesses)                                                                             \
+  X (nvmlDeviceGetGraphicsRunningProcesses_v2)                                                                          \
+  X (nvmlDeviceGetGraphicsRunningProcesses_v3)                                                                          \
+  X (nvmlDeviceGetMPSComputeRunningProcesses)                                                                           \
+  X (nvmlDeviceGetMPSComputeRunningProcesses_v2)                                                                        \
+  X (nvmlDeviceGetMPSComputeRunningProcesses_v3)
 
 enum spark_hook {
 #define X(base, symbol, since, per_thread) SPARK_HOOK_##symbol,

@@ -16,6 +16,25 @@ typedef struct {
   unsigned long long total, reserved, free, used;
 } nvmlMemory_v2_t;
 
+typedef struct {
+  unsigned pid;
+  unsigned long long usedGpuMemory; /* SPARK_NVML_VALUE_NOT_AVAILABLE where the driver does not know */
+} nvmlProcessInfo_v1_t;
+
+/* Of the functions _v2 and _v3. */
+typedef struct {
+  unsigned pid;
+  unsigned long long usedGpuMemory;
+  unsigned gpuInstanceId, computeInstanceId;
+} nvmlProcessInfo_v2_t;
+
+typedef struct {
+  unsigned long long bar1Total, bar1Free, bar1Used;
+} nvmlBAR1Memory_t;
+
+#define SPARK_NVML_VALUE_NOT_AVAILABLE (~0ull)
+
+_Static_assert (sizeof (nvmlProcessInfo_v1_t) == 16 && sizeof (nvmlProcessInfo_v2_t) == 24, "nvmlProcessInfo_t");
 _Static_assert (sizeof (nvmlMemory_t) == 24, "nvmlMemory_t");
 _Static_assert (sizeof (nvmlMemory_v2_t) == 40, "nvmlMemory_v2_t");
 
@@ -31,5 +50,25 @@ enum {
 
 SPARK_EXPORT nvmlReturn_t nvmlDeviceGetMemoryInfo (nvmlDevice_t device, nvmlMemory_t *memory);
 SPARK_EXPORT nvmlReturn_t nvmlDeviceGetMemoryInfo_v2 (nvmlDevice_t device, nvmlMemory_v2_t *memory);
+
+SPARK_EXPORT nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo (nvmlDevice_t device, nvmlBAR1Memory_t *memory);
+SPARK_EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses (nvmlDevice_t device, unsigned *count,
+                                                                nvmlProcessInfo_v1_t *processes);
+SPARK_EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v2 (nvmlDevice_t device, unsigned *count,
+                                                                   nvmlProcessInfo_v2_t *processes);
+SPARK_EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3 (nvmlDevice_t device, unsigned *count,
+                                                                   nvmlProcessInfo_v2_t *processes);
+SPARK_EXPORT nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses (nvmlDevice_t device, unsigned *count,
+                                                                 nvmlProcessInfo_v1_t *processes);
+SPARK_EXPORT nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v2 (nvmlDevice_t device, unsigned *count,
+                                                                    nvmlProcessInfo_v2_t *processes);
+SPARK_EXPORT nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3 (nvmlDevice_t device, unsigned *count,
+                                                                    nvmlProcessInfo_v2_t *processes);
+SPARK_EXPORT nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses (nvmlDevice_t device, unsigned *count,
+                                                                   nvmlProcessInfo_v1_t *processes);
+SPARK_EXPORT nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v2 (nvmlDevice_t device, unsigned *count,
+                                                                      nvmlProcessInfo_v2_t *processes);
+SPARK_EXPORT nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v3 (nvmlDevice_t device, unsigned *count,
+                                                                      nvmlProcessInfo_v2_t *processes);
 
 #endif

@@ -62,7 +62,8 @@ done
 
 # Only through that macro is a hook passed through without a ledger, and traced (shim/call.h).
 wanted=$(sed -n -e 's/^  X (\([a-zA-Z0-9_]*\), \([a-zA-Z0-9_]*\),.*/\2/p' -e 's/^  X (\(nvml[a-zA-Z0-9_]*\)).*/\1/p' shim/hooks.h | sort)
-shaped=$(sed -n 's/^SPARK_[A-Z0-9]*_HOOK (\([a-zA-Z0-9_]*\),.*/\1/p' shim/*.c | sort)
+shaped=$(sed -n -e 's/^SPARK_[A-Z0-9]*_HOOK (\([a-zA-Z0-9_]*\),.*/\1/p' \
+  -e 's/^SPARK_HOOK_OF ("[a-z]*", .*), \([a-zA-Z0-9_]*\),.*/\1/p' shim/*.c | sort)
 if [ "$wanted" = "$shaped" ]; then
   result ok 'every hook of the table is written in the shape that traces it'
 else

@@ -2,11 +2,11 @@
 ST := $(B)/test/shim
 SHIM_UNITS := $(addprefix $(ST)/,test_track test_ledger_client test_budget_figures test_meminfo_text)
 SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_scopes test_hooks test_contexts test_trace test_sharing test_programs)
-SHIM_PROGRAMS += $(addprefix $(ST)/,test_host_views test_limits test_pools test_kinds)
+SHIM_PROGRAMS += $(addprefix $(ST)/,test_host_views test_limits test_pools test_kinds test_nvml)
 SHIM_LIBRARIES := $(B)/libspark-shim.so $(SHIM_REDIRECTS)
 SHIM_FAKES := $(addprefix $(ST)/fake/,libcuda.so.1 libcuda.so libcuda.so.580.1 libnvidia-ml.so.1)
-SHIM_HELPERS := $(ST)/linked_app $(ST)/caller/libcaller.so $(ST)/caller/libprivate.so $(ST)/caller/libcuda.so.77 \
-  $(ST)/caller/liblinked.so $(ST)/caller/libinterposer.so
+SHIM_HELPERS := $(ST)/old/libnvidia-ml.so.1 $(ST)/linked_app $(ST)/caller/libcaller.so $(ST)/caller/libprivate.so \
+  $(ST)/caller/libcuda.so.77 $(ST)/caller/liblinked.so $(ST)/caller/libinterposer.so
 TESTS += $(SHIM_UNITS) $(SHIM_PROGRAMS) test/shim/test_sanitized.sh test/shim/test_aarch64.sh test/shim/test_symbols.sh
 
 # All of the shim but what only a preload can do.
@@ -23,7 +23,8 @@ $(SHIM_PROGRAMS): $(ST)/%: $(OBJ)/test/shim/%.o $(OBJ)/common/ledger.o $(OBJ)/co
 
 $(ST)/fake/libcuda.so.1: $(addprefix $(OBJ)/test/shim/,fake_cuda.o fake_cuda_pools.o fake_cuda_rest.o)
 $(ST)/fake/libnvidia-ml.so.1: $(OBJ)/test/shim/fake_nvml.o
-$(ST)/fake/libcuda.so.1 $(ST)/fake/libnvidia-ml.so.1:
+$(ST)/old/libnvidia-ml.so.1: $(OBJ)/test/shim/fake_nvml_old.o
+$(ST)/fake/libcuda.so.1 $(ST)/fake/libnvidia-ml.so.1 $(ST)/old/libnvidia-ml.so.1:
 	@mkdir -p $(@D)
 	$(CC) -shared -Wl,-Bsymbolic -Wl,-soname,$(@F) -o $@ $^ -ldl
 $(ST)/fake/libcuda.so $(ST)/fake/libcuda.so.580.1 $(ST)/caller/libcuda.so.77: $(ST)/fake/libcuda.so.1

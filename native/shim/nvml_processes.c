@@ -1,0 +1,95 @@
+/* NVML's lists of processes, and the window of the bus onto the device's memory. The lists are the driver's own; no process of a container
+   is said to hold more than the container's budget, since tools add these up and compare them with the total that we tell. */
+#include "call.h"
+#include "nvml_abi.h"
+
+static bool
+cap (unsigned long long *bytes, uint64_t budget_bytes)
+{
+  if (*bytes == SPARK_NVML_VALUE_NOT_AVAILABLE || *bytes <= budget_bytes)
+    return false;
+  *bytes = budget_bytes;
+  return true;
+}
+
+/* The body of a function that lists: only what was written is looked at. */
+#define LIST()                                                                                                         \
+  do                                                                                                                   \
+    {                                                                                                                  \
+      nvmlReturn_t result = real (device, count, processes);                                                           \
+      uint64_t budget = call->process->budget.ledger.header->budget_bytes;                                             \
+      for (unsigned i = 0; result == SPARK_NVML_SUCCESS && count != NULL && processes != NULL && i < *count; i++)      \
+        if (cap (&processes[i].usedGpuMemory, budget))                                                                 \
+          call->by = SPARK_BY_SHIM;                                                                                    \
+      return result;                                                                                                   \
+    }                                                                                                                  \
+  while (0)
+
+SPARK_NVML_HOOK (nvmlDeviceGetComputeRunningProcesses,
+                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v1_t *processes), (device, count, processes))
+{
+  LIST ();
+}
+
+SPARK_NVML_HOOK (nvmlDeviceGetComputeRunningProcesses_v2,
+                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v2_t *processes), (device, count, processes))
+{
+  LIST ();
+}
+
+SPARK_NVML_HOOK (nvmlDeviceGetComputeRunningProcesses_v3,
+                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v2_t *processes), (device, count, processes))
+{
+  LIST ();
+}
+
+SPARK_NVML_HOOK (nvmlDeviceGetGraphicsRunningProcesses,
+                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v1_t *processes), (device, count, processes))
+{
+  LIST ();
+}
+
+SPARK_NVML_HOOK (nvmlDeviceGetGraphicsRunningProcesses_v2,
+                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v2_t *processes), (device, count, processes))
+{
+  LIST ();
+}
+
+SPARK_NVML_HOOK (nvmlDeviceGetGraphicsRunningProcesses_v3,
+                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v2_t *processes), (device, count, processes))
+{
+  LIST ();
+}
+
+SPARK_NVML_HOOK (nvmlDeviceGetMPSComputeRunningProcesses,
+                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v1_t *processes), (device, count, processes))
+{
+  LIST ();
+}
+
+SPARK_NVML_HOOK (nvmlDeviceGetMPSComputeRunningProcesses_v2,
+                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v2_t *processes), (device, count, processes))
+{
+  LIST ();
+}
+
+SPARK_NVML_HOOK (nvmlDeviceGetMPSComputeRunningProcesses_v3,
+                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v2_t *processes), (device, count, processes))
+{
+  LIST ();
+}
+
+/* As wide as the memory behind it at most. Where the device has no such window the driver says so. */
+SPARK_NVML_HOOK (nvmlDeviceGetBAR1MemoryInfo, (nvmlDevice_t device, nvmlBAR1Memory_t *memory), (device, memory))
+{
+  nvmlReturn_t result = real (device, memory);
+  if (result != SPARK_NVML_SUCCESS || memory == NULL)
+    return result;
+  if (cap (&memory->bar1Total, call->process->budget.ledger.header->budget_bytes))
+    {
+      cap (&memory->bar1Used, memory->bar1Total);
+      memory->bar1Free = memory->bar1Total - memory->bar1Used;
+      call->by = SPARK_BY_SHIM;
+    }
+  return result;
+}
