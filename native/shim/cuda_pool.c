@@ -22,7 +22,8 @@ ask (CUmemoryPool pool, int attribute, uint64_t *bytes)
   return get != NULL && pool != NULL && get (pool, attribute, bytes) == SPARK_CUDA_SUCCESS;
 }
 
-/* The pool that cuMemAllocAsync takes from in this thread's context. */
+/* The pool that cuMemAllocAsync takes from in this thread's context. Of a stream on another device it is not: a unified-memory machine
+   has one. */
 static CUmemoryPool
 current_pool (void)
 {
@@ -117,21 +118,29 @@ change_estimate (struct spark_process *process, CUmemoryPool pool, uint64_t rese
   spark_lock_give (&process->pools_lock);
 }
 
-/* The least that a request can make the pool grow by. */
-static uint64_t
-least_growth (struct spark_process *process, CUmemoryPool pool, uint64_t charge)
+/* The least that a request of `need` bytes makes the pool grow by, with what it has grown by uncounted. False where it tells nothing. */
+static bool
+least_growth (struct spark_process *process, CUmemoryPool pool, uint64_t need, uint64_t *growth)
 {
   uint64_t reserved = 0, used = 0, counted = 0;
   if (!ask (pool, RESERVED_MEM_CURRENT, &reserved) || !ask (pool, USED_MEM_CURRENT, &used))
-    return charge;
+    return false;
   spark_lock_take (&process->pools_lock);
   struct spark_track_entry *entry = spark_track_find (&process->pools, (uint64_t) (uintptr_t) pool);
   if (entry != NULL)
     counted = entry->bytes - (entry->extra < entry->bytes ? entry->extra : entry->bytes);
   spark_lock_give (&process->pools_lock);
   uint64_t idle = reserved > used ? reserved - used : 0, owed = reserved > counted ? reserved - counted : 0;
-  uint64_t growth = charge > idle ? charge - idle : 0;
-  return growth > UINT64_MAX - owed ? UINT64_MAX : growth + owed;
+  *growth = need > idle ? need - idle : 0;
+  *growth = *growth > UINT64_MAX - owed ? UINT64_MAX : *growth + owed;
+  return true;
+}
+
+/* What a pointer takes of its pool: pools align by 512 bytes. */
+static uint64_t
+pooled_bytes (uint64_t bytes)
+{
+  return bytes > UINT64_MAX - 511 ? UINT64_MAX : (bytes + 511) & ~(uint64_t) 511;
 }
 
 /* After the driver has allocated: true where the pool's growth stands in the ledger. */
@@ -158,10 +167,11 @@ settle_growth (struct spark_process *process, CUmemoryPool pool, uint64_t estima
       if ((output) == NULL || (size) == 0 || give_back == NULL)                                                        \
         return real ((output), __VA_ARGS__);                                                                           \
       CUmemoryPool from = (pool_expression);                                                                           \
-      uint64_t charge = spark_budget_charge (size), reserved_bytes = 0, handle = (uint64_t) (uintptr_t) from;          \
-      bool by_pool = ask (from, RESERVED_MEM_CURRENT, &reserved_bytes);                                                \
-      uint64_t estimate = by_pool ? least_growth (process, from, charge) : charge;                                     \
-      if (!spark_take_room (call, estimate))                                                                           \
+      uint64_t estimate = 0, handle = (uint64_t) (uintptr_t) from;                                                     \
+      bool by_pool = least_growth (process, from, pooled_bytes (size), &estimate);                                     \
+      if (!by_pool)                                                                                                    \
+        estimate = spark_budget_charge (size);                                                                         \
+      if (estimate > 0 && !spark_take_room (call, estimate))                                                           \
         return SPARK_CUDA_ERROR_OUT_OF_MEMORY;                                                                         \
       if (by_pool)                                                                                                     \
         change_estimate (process, from, estimate, 0);                                                                  \
@@ -181,7 +191,8 @@ settle_growth (struct spark_process *process, CUmemoryPool pool, uint64_t estima
       if (in_graph)                                                                                                    \
         spark_graph_allocates (process); /* a node of the graph: the pool has no part in it */                         \
       else                                                                                                             \
-        spark_held_remember (process, taken, charge, by_pool ? handle | SPARK_HELD_BY_POOL : 0);                                        \
+        spark_held_remember (process, taken, by_pool ? pooled_bytes (size) : estimate,                                 \
+                             by_pool ? handle | SPARK_HELD_BY_POOL : 0);                                               \
       *(output) = taken;                                                                                               \
       return result;                                                                                                   \
     }                                                                                                                  \
@@ -244,10 +255,7 @@ SPARK_CUDA_HOOK (cuMemPoolDestroy, (CUmemoryPool pool), (pool))
       spark_lock_give (&process->allocations_lock);
     }
   spark_lock_give (&process->pools_lock);
-  /* Pages that pointers share are counted with each of them: never less than what is there, where there is room for it. */
-  if (orphans <= entry.bytes)
-    spark_budget_release (&process->budget, entry.bytes - orphans);
-  else
-    spark_budget_try (&process->budget, orphans - entry.bytes);
+  /* Its pointers together take at most what it had reserved. */
+  spark_budget_release (&process->budget, entry.bytes > orphans ? entry.bytes - orphans : 0);
   return result;
 }

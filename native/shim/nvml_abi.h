@@ -52,23 +52,18 @@ SPARK_EXPORT nvmlReturn_t nvmlDeviceGetMemoryInfo (nvmlDevice_t device, nvmlMemo
 SPARK_EXPORT nvmlReturn_t nvmlDeviceGetMemoryInfo_v2 (nvmlDevice_t device, nvmlMemory_v2_t *memory);
 
 SPARK_EXPORT nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo (nvmlDevice_t device, nvmlBAR1Memory_t *memory);
-SPARK_EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses (nvmlDevice_t device, unsigned *count,
-                                                                nvmlProcessInfo_v1_t *processes);
-SPARK_EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v2 (nvmlDevice_t device, unsigned *count,
-                                                                   nvmlProcessInfo_v2_t *processes);
-SPARK_EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3 (nvmlDevice_t device, unsigned *count,
-                                                                   nvmlProcessInfo_v2_t *processes);
-SPARK_EXPORT nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses (nvmlDevice_t device, unsigned *count,
-                                                                 nvmlProcessInfo_v1_t *processes);
-SPARK_EXPORT nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v2 (nvmlDevice_t device, unsigned *count,
-                                                                    nvmlProcessInfo_v2_t *processes);
-SPARK_EXPORT nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3 (nvmlDevice_t device, unsigned *count,
-                                                                    nvmlProcessInfo_v2_t *processes);
-SPARK_EXPORT nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses (nvmlDevice_t device, unsigned *count,
-                                                                   nvmlProcessInfo_v1_t *processes);
-SPARK_EXPORT nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v2 (nvmlDevice_t device, unsigned *count,
-                                                                      nvmlProcessInfo_v2_t *processes);
-SPARK_EXPORT nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v3 (nvmlDevice_t device, unsigned *count,
-                                                                      nvmlProcessInfo_v2_t *processes);
+
+#define SPARK_LIST(symbol, element)                                                                                    \
+  SPARK_EXPORT nvmlReturn_t symbol (nvmlDevice_t device, unsigned *count, element *processes)
+SPARK_LIST (nvmlDeviceGetComputeRunningProcesses, nvmlProcessInfo_v1_t);
+SPARK_LIST (nvmlDeviceGetComputeRunningProcesses_v2, nvmlProcessInfo_v2_t);
+SPARK_LIST (nvmlDeviceGetComputeRunningProcesses_v3, nvmlProcessInfo_v2_t);
+SPARK_LIST (nvmlDeviceGetGraphicsRunningProcesses, nvmlProcessInfo_v1_t);
+SPARK_LIST (nvmlDeviceGetGraphicsRunningProcesses_v2, nvmlProcessInfo_v2_t);
+SPARK_LIST (nvmlDeviceGetGraphicsRunningProcesses_v3, nvmlProcessInfo_v2_t);
+SPARK_LIST (nvmlDeviceGetMPSComputeRunningProcesses, nvmlProcessInfo_v1_t);
+SPARK_LIST (nvmlDeviceGetMPSComputeRunningProcesses_v2, nvmlProcessInfo_v2_t);
+SPARK_LIST (nvmlDeviceGetMPSComputeRunningProcesses_v3, nvmlProcessInfo_v2_t);
+#undef SPARK_LIST
 
 #endif

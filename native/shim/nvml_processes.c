@@ -12,72 +12,27 @@ cap (unsigned long long *bytes, uint64_t budget_bytes)
   return true;
 }
 
-/* The body of a function that lists: only what was written is looked at. */
-#define LIST()                                                                                                         \
-  do                                                                                                                   \
-    {                                                                                                                  \
-      nvmlReturn_t result = real (device, count, processes);                                                           \
-      uint64_t budget = call->process->budget.ledger.header->budget_bytes;                                             \
-      for (unsigned i = 0; result == SPARK_NVML_SUCCESS && count != NULL && processes != NULL && i < *count; i++)      \
-        if (cap (&processes[i].usedGpuMemory, budget))                                                                 \
-          call->by = SPARK_BY_SHIM;                                                                                    \
-      return result;                                                                                                   \
-    }                                                                                                                  \
-  while (0)
+/* All of a list's forms differ in their element alone. Only what was written is looked at. */
+#define SPARK_LIST_HOOK(symbol, element)                                                                               \
+  SPARK_NVML_HOOK (symbol, (nvmlDevice_t device, unsigned *count, element *processes), (device, count, processes))     \
+  {                                                                                                                    \
+    nvmlReturn_t result = real (device, count, processes);                                                             \
+    uint64_t budget = call->process->budget.ledger.header->budget_bytes;                                               \
+    for (unsigned i = 0; result == SPARK_NVML_SUCCESS && count != NULL && processes != NULL && i < *count; i++)        \
+      if (cap (&processes[i].usedGpuMemory, budget))                                                                   \
+        call->by = SPARK_BY_SHIM;                                                                                      \
+    return result;                                                                                                     \
+  }
 
-SPARK_NVML_HOOK (nvmlDeviceGetComputeRunningProcesses,
-                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v1_t *processes), (device, count, processes))
-{
-  LIST ();
-}
-
-SPARK_NVML_HOOK (nvmlDeviceGetComputeRunningProcesses_v2,
-                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v2_t *processes), (device, count, processes))
-{
-  LIST ();
-}
-
-SPARK_NVML_HOOK (nvmlDeviceGetComputeRunningProcesses_v3,
-                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v2_t *processes), (device, count, processes))
-{
-  LIST ();
-}
-
-SPARK_NVML_HOOK (nvmlDeviceGetGraphicsRunningProcesses,
-                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v1_t *processes), (device, count, processes))
-{
-  LIST ();
-}
-
-SPARK_NVML_HOOK (nvmlDeviceGetGraphicsRunningProcesses_v2,
-                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v2_t *processes), (device, count, processes))
-{
-  LIST ();
-}
-
-SPARK_NVML_HOOK (nvmlDeviceGetGraphicsRunningProcesses_v3,
-                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v2_t *processes), (device, count, processes))
-{
-  LIST ();
-}
-
-SPARK_NVML_HOOK (nvmlDeviceGetMPSComputeRunningProcesses,
-                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v1_t *processes), (device, count, processes))
-{
-  LIST ();
-}
-
-SPARK_NVML_HOOK (nvmlDeviceGetMPSComputeRunningProcesses_v2,
-                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v2_t *processes), (device, count, processes))
-{
-  LIST ();
-}
-
-SPARK_NVML_HOOK (nvmlDeviceGetMPSComputeRunningProcesses_v3,
-                 (nvmlDevice_t device, unsigned *count, nvmlProcessInfo_v2_t *processes), (device, count, processes))
-{
-  LIST ();
-}
+SPARK_LIST_HOOK (nvmlDeviceGetComputeRunningProcesses, nvmlProcessInfo_v1_t)
+SPARK_LIST_HOOK (nvmlDeviceGetComputeRunningProcesses_v2, nvmlProcessInfo_v2_t)
+SPARK_LIST_HOOK (nvmlDeviceGetComputeRunningProcesses_v3, nvmlProcessInfo_v2_t)
+SPARK_LIST_HOOK (nvmlDeviceGetGraphicsRunningProcesses, nvmlProcessInfo_v1_t)
+SPARK_LIST_HOOK (nvmlDeviceGetGraphicsRunningProcesses_v2, nvmlProcessInfo_v2_t)
+SPARK_LIST_HOOK (nvmlDeviceGetGraphicsRunningProcesses_v3, nvmlProcessInfo_v2_t)
+SPARK_LIST_HOOK (nvmlDeviceGetMPSComputeRunningProcesses, nvmlProcessInfo_v1_t)
+SPARK_LIST_HOOK (nvmlDeviceGetMPSComputeRunningProcesses_v2, nvmlProcessInfo_v2_t)
+SPARK_LIST_HOOK (nvmlDeviceGetMPSComputeRunningProcesses_v3, nvmlProcessInfo_v2_t)
 
 /* As wide as the memory behind it at most. Where the device has no such window the driver says so. */
 SPARK_NVML_HOOK (nvmlDeviceGetBAR1MemoryInfo, (nvmlDevice_t device, nvmlBAR1Memory_t *memory), (device, memory))

@@ -16,7 +16,7 @@ SPARK_EXPORT extern int fake_cuda_fail;
 SPARK_EXPORT uint64_t fake_cuda_pool_step = 2 * MIB;
 SPARK_EXPORT bool fake_cuda_pools_silent; /* as a driver whose pools tell nothing */
 SPARK_EXPORT bool fake_cuda_capturing;
-SPARK_EXPORT uint64_t fake_cuda_graph_reserved, fake_cuda_graph_launch_takes;
+SPARK_EXPORT uint64_t fake_cuda_graph_reserved, fake_cuda_graph_launch_takes, fake_cuda_graph_busy;
 SPARK_EXPORT int fake_cuda_mode = 0, fake_cuda_trims_unrelaxed;
 SPARK_EXPORT extern _Atomic long fake_cuda_calls;
 SPARK_EXPORT struct CUmemPoolHandle_st fake_cuda_pools[3];
@@ -87,7 +87,7 @@ give (CUdeviceptr pointer, bool pending)
 }
 
 CUresult fake_cuda_pool_free (CUdeviceptr pointer);
-CUresult fake_cuda_pool_free (CUdeviceptr pointer) { return give (pointer, false); }
+CUresult fake_cuda_pool_free (CUdeviceptr pointer) { return pointer < (uint64_t) 1 << 44 ? 0 : give (pointer, false); }
 
 static CUmemoryPool usual (CUmemoryPool pool) { return pool != NULL ? pool : &fake_cuda_pools[0]; }
 CUresult cuMemAllocAsync (CUdeviceptr *p, size_t n, CUstream s) { return (void) s, take (p, n, usual (NULL)); }
@@ -126,7 +126,7 @@ CUresult cuMemPoolDestroy (CUmemoryPool p) { return p == &fake_cuda_pools[0] ? 1
 SPARK_EXPORT CUresult cuThreadExchangeStreamCaptureMode (int *m) { int old = fake_cuda_mode; return fake_cuda_mode = *m, *m = old, 0; }
 SPARK_EXPORT CUresult cuStreamIsCapturing (CUstream s, int *status) { return (void) s, *status = fake_cuda_capturing, 0; }
 SPARK_EXPORT CUresult cuDeviceGetGraphMemAttribute (CUdevice d, int a, void *v) { return (void) d, *(uint64_t *) v = fake_cuda_graph_reserved, a != 2; }
-CUresult cuDeviceGraphMemTrim (CUdevice d) { return (void) d, fake_cuda_graph_reserved = 0, 0; }
+CUresult cuDeviceGraphMemTrim (CUdevice d) { return (void) d, fake_cuda_graph_reserved = fake_cuda_graph_busy, 0; }
 CUresult cuGraphAddMemAllocNode (CUgraphNode *n, CUgraph g, const CUgraphNode *d, size_t c, CUDA_MEM_ALLOC_NODE_PARAMS *p) { (void) g, (void) d, (void) c, (void) p; return *n = (CUgraphNode) 0x77, 0; }
 CUresult cuGraphAddNode (CUgraphNode *n, CUgraph g, const CUgraphNode *d, size_t c, CUgraphNodeParams *p) { (void) g, (void) d, (void) c, (void) p; return *n = (CUgraphNode) 0x77, 0; }
 CUresult cuGraphAddNode_v2 (CUgraphNode *n, CUgraph g, const CUgraphNode *d, const void *e, size_t c, CUgraphNodeParams *p) { return (void) e, cuGraphAddNode (n, g, d, c, p); }

@@ -151,6 +151,7 @@ test_graphs (void)
   CUdeviceptr pointer = 7;
   CUDA_MEM_ALLOC_NODE_PARAMS parameters = { .bytesize = 512 * MIB };
   CUgraphNodeParams any = { .type = 10, .alloc.bytesize = 2 * GIB };
+  uint64_t *busy = dlsym (cuda, "fake_cuda_graph_busy");
   long calls = *driver_calls;
   *graph_takes = 512 * MIB;
   CHECK (CALL (cuGraphLaunch) (NULL, NULL) == 0 && *driver_calls == calls + 1 && used () == 0);
@@ -175,8 +176,11 @@ test_graphs (void)
   calls = *driver_calls;
   *graph_takes = 0;
   CHECK (CALL (cuGraphLaunch) (NULL, NULL) == 0 && *driver_calls == calls + 1);
+  *busy = *(uint64_t *) dlsym (cuda, "fake_cuda_graph_reserved") = 3 * GIB;
+  CHECK (CALL (cuGraphLaunch) (NULL, NULL) == 2 && *driver_calls == calls + 1);
+  *busy = 0;
   CHECK (CALL (cuMemFree_v2) (pointer) == 0 && CALL (cuDeviceGraphMemTrim) (0) == 0 && used () == 0);
-  test_done ("growth over the budget makes the store give back before the next launch");
+  test_done ("growth over the budget makes the store give back before the next launch, or that is refused");
   *capturing = true;
   CHECK (CALL (cuMemAllocAsync) (&pointer, 64 * MIB, NULL) == 0 && used () == 0);
   CHECK (CALL (cuMemFreeAsync) (pointer, NULL) == 0 && used () == 0);
@@ -188,7 +192,8 @@ test_graphs (void)
 static int
 sim_body (void)
 {
-  setenv ("SPARK_SIM_MEMORY", "16g", 1);
+  setenv ("SPARK_SIM_TOTAL", "16g", 1);
+  setenv ("SPARK_SIM_PAGES", "anonymous", 1);
   cuda = dlopen (in_build ("sim/libcuda.so.1"), RTLD_NOW);
   if (cuda == NULL)
     return 1;

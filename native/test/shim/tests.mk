@@ -7,7 +7,7 @@ SHIM_LIBRARIES := $(B)/libspark-shim.so $(SHIM_REDIRECTS)
 SHIM_FAKES := $(addprefix $(ST)/fake/,libcuda.so.1 libcuda.so libcuda.so.580.1 libnvidia-ml.so.1)
 SHIM_HELPERS := $(ST)/old/libnvidia-ml.so.1 $(ST)/linked_app $(ST)/caller/libcaller.so $(ST)/caller/libprivate.so \
   $(ST)/caller/libcuda.so.77 $(ST)/caller/liblinked.so $(ST)/caller/libinterposer.so
-TESTS += $(SHIM_UNITS) $(SHIM_PROGRAMS) test/shim/test_sanitized.sh test/shim/test_aarch64.sh test/shim/test_symbols.sh
+TESTS += $(SHIM_UNITS) $(SHIM_PROGRAMS) $(addprefix test/shim/,test_in_cgroup.sh test_sanitized.sh test_aarch64.sh test_symbols.sh)
 
 # All of the shim but what only a preload can do.
 $(SAN)/shim.a: $(addprefix $(SAN)/shim/,track.o ledger_client.o budget.o cgroup_memory.o resolve.o elf_symbols.o meminfo_text.o)
