@@ -1,6 +1,7 @@
 /* Limits of a context that take memory: stack for every thread that the device can run at once (measured, driver 580 on H100: 64 KiB take
    16.2 GiB, at once), and the heap of malloc in kernels (taken by the first kernel that needs it; counted from now on). */
 #include "cuda_held.h"
+#include "cuda_room.h"
 
 enum { LIMIT_STACK_SIZE = 0, LIMIT_MALLOC_HEAP_SIZE = 2 };                        /* CUlimit */
 enum { MULTIPROCESSOR_COUNT = 16, MAX_THREADS_PER_MULTIPROCESSOR = 39 };         /* CUdevice_attribute */
@@ -55,8 +56,8 @@ set_limit (struct spark_call *call, __typeof__ (&cuCtxSetLimit) real, uint64_t c
   struct spark_track_entry counted = spark_held_forget (process, key);
   uint64_t more = wanted > counted.bytes ? wanted - counted.bytes : 0;
   call->bytes = more;
-  bool fits = more == 0 || spark_budget_reserve (&process->budget, more);
-  CUresult result = fits ? real (limit, value) : spark_refused (call);
+  bool fits = more == 0 || spark_take_room (call, more);
+  CUresult result = fits ? real (limit, value) : SPARK_CUDA_ERROR_OUT_OF_MEMORY;
   if (result == SPARK_CUDA_SUCCESS)
     spark_budget_release (&process->budget, wanted < counted.bytes ? counted.bytes - wanted : 0);
   else if (fits)
