@@ -62,6 +62,8 @@ fi
 if [ "$goal" = test ]; then
   want podman podman
   want jq jq
+  want /usr/bin/free procps
+  want /usr/lib/python3/dist-packages/psutil python3-psutil
   if [ "$other_arch" = aarch64 ]; then
     want aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
     want qemu-aarch64-static qemu-user-static
