@@ -1,6 +1,5 @@
 #include "host_file.h"
 
-#include "lock.h"
 #include "meminfo_text.h"
 #include "raw.h"
 #include "report.h"
@@ -8,6 +7,7 @@
 #include <errno.h>
 #include <linux/magic.h>
 #include <linux/memfd.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -22,69 +22,50 @@ enum {
 
 /* ---- the descriptors that were given, for rewinding them ---- */
 
-/* More at one time are given too, but stay as they were when opened. */
+/* Each a descriptor and, above it, the low half of its memory file's inode; 0 is free. Without a lock: the only thread of a forked
+   child may find one held for ever, and it inherits these. More at one time are given too, but stay as they were when opened. */
 enum { GIVEN_MAX = 16 };
+static _Atomic uint64_t given[GIVEN_MAX];
+static _Atomic bool any_given;
 
-static struct {
-  struct spark_lock lock;
-  _Atomic bool any;
-  struct {
-    int fd;
-    uint64_t inode; /* of the memory file; 0 = free entry */
-  } entries[GIVEN_MAX];
-} given;
-
+/* What the table would have for `fd` as it is now; 0 where it is not open. */
 static uint64_t
-inode_of (int fd)
+entry_of (int fd)
 {
   struct stat status;
-  return raw_syscall (SYS_fstat, fd, &status, 0, 0) == 0 ? status.st_ino : 0;
+  return raw_syscall (SYS_fstat, fd, &status, 0, 0) == 0 ? (uint64_t) status.st_ino << 32 | (uint32_t) fd : 0;
 }
 
 bool
 spark_host_file_any (void)
 {
-  return atomic_load_explicit (&given.any, memory_order_relaxed);
+  return atomic_load_explicit (&any_given, memory_order_relaxed);
 }
 
 static void
 remember (int fd)
 {
-  uint64_t inode = inode_of (fd);
-  spark_lock_take (&given.lock);
-  int entry = -1;
+  uint64_t entry = entry_of (fd);
   for (int i = 0; i < GIVEN_MAX; i++)
-    if (given.entries[i].inode != 0 && given.entries[i].fd == fd)
-      {
-        entry = i;
-        break;
-      }
-    else if (entry < 0 && (given.entries[i].inode == 0 || inode_of (given.entries[i].fd) != given.entries[i].inode))
-      entry = i; /* free, or closed since */
-  if (entry >= 0)
     {
-      given.entries[entry].fd = fd;
-      given.entries[entry].inode = inode;
-      atomic_store_explicit (&given.any, true, memory_order_relaxed);
+      uint64_t seen = given[i];
+      /* Free, this descriptor's older file, or closed since. */
+      bool is_free = seen == 0 || (uint32_t) seen == (uint32_t) fd || entry_of ((int) (uint32_t) seen) != seen;
+      if (is_free && atomic_compare_exchange_strong (&given[i], &seen, entry))
+        break;
     }
-  spark_lock_give (&given.lock);
+  atomic_store_explicit (&any_given, true, memory_order_relaxed);
 }
 
 /* Still the file that was given, not another one under the same number? */
 static bool
 is_given (int fd)
 {
-  bool found = false;
-  spark_lock_take (&given.lock);
-  for (int i = 0; i < GIVEN_MAX && !found; i++)
-    if (given.entries[i].inode != 0 && given.entries[i].fd == fd)
-      {
-        found = inode_of (fd) == given.entries[i].inode;
-        if (!found)
-          given.entries[i].inode = 0;
-      }
-  spark_lock_give (&given.lock);
-  return found;
+  uint64_t entry = entry_of (fd);
+  for (int i = 0; i < GIVEN_MAX && entry != 0; i++)
+    if (given[i] == entry)
+      return true;
+  return false;
 }
 
 /* ---- the file ---- */
