@@ -42,7 +42,8 @@ The report follows on stdout. With --json the program's own stdout goes to stder
       environment: process.env,
     })
     process.exitCode = report.exitCode
-    if (notStarted !== undefined) this.logToStderr('spark-run: %s', notStarted)
+    // Said under --json, too, where this.logToStderr is silent: the report has no word for it.
+    if (notStarted !== undefined) process.stderr.write(`spark-run: ${notStarted}\n`)
     this.print(probeView(report))
     return report
   }

@@ -28,7 +28,7 @@ export function readMemoryCgroup(pid: number | 'self' = 'self', procDir = '/proc
 }
 
 /** The memory cgroup's path in the text of /proc/<pid>/cgroup. */
-export function parseCgroupPath(text: string, version: 1 | 2): string | undefined {
+function parseCgroupPath(text: string, version: 1 | 2): string | undefined {
   for (const line of text.split('\n')) {
     const [, controllers = '', ...where] = line.split(':')
     const isOurs = version === 2 ? line.startsWith('0::') : controllers.split(',').includes('memory')

@@ -18,7 +18,7 @@ export interface Layer {
 }
 
 /** What one function that takes memory was asked for. */
-export interface Allocation {
+interface Allocation {
   readonly call: string
   readonly granted: number
   readonly grantedBytes: number
@@ -192,7 +192,7 @@ function openedWords({ libraries, processes }: Omit<ProbeReport, 'verdict'>): st
 function sizedWords({ askedFirst, calls }: Tally): string {
   if (calls.length === 0) return ''
   if (askedFirst.length === 0) return 'It asked nobody how much memory there is.'
-  const asked = askedFirst.map((told) => `${told.call} told it ${roomWords(told)}`)
+  const asked = askedFirst.map((told) => `${told.from} told it ${roomWords(told)}`)
   return `Before it took any, ${listWords(asked)}.`
 }
 

@@ -2,7 +2,8 @@ import { isRefusal, type TraceLine } from './trace-line.js'
 
 /** Memory as a call told it to the program. */
 export interface Told {
-  readonly call: string
+  /** The function, or the file. */
+  readonly from: string
   readonly freeBytes: number | null
   readonly totalBytes: number | null
 }
@@ -66,7 +67,7 @@ export function createTallier(): Tallier {
       const answer = toldBy(line)
       if (answer === undefined) return
       told[line.layer] = { first: told[line.layer]?.first ?? answer, last: answer }
-      if (!hasTaken && !askedFirst.has(line.call)) askedFirst.set(line.call, answer)
+      if (!hasTaken && !askedFirst.has(answer.from)) askedFirst.set(answer.from, answer)
     },
     tally: () => ({
       calls: [...calls.values()],
@@ -106,7 +107,7 @@ function takesMemory({ layer, bytes }: TraceLine): boolean {
   return layer === 'cuda' && bytes !== undefined
 }
 
-function toldBy({ call, freeBytes, totalBytes }: TraceLine): Told | undefined {
+function toldBy({ layer, call, detail, freeBytes, totalBytes }: TraceLine): Told | undefined {
   if (freeBytes === undefined && totalBytes === undefined) return undefined
-  return { call, freeBytes: freeBytes ?? null, totalBytes: totalBytes ?? null }
+  return { from: (layer === 'host' && detail) || call, freeBytes: freeBytes ?? null, totalBytes: totalBytes ?? null }
 }

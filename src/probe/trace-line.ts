@@ -39,7 +39,7 @@ export function parseTraceLine(text: string): TraceLine | undefined {
 }
 
 /** CUDA's number for "out of memory"; also what the shim answers over the budget. */
-export const CUDA_ERROR_OUT_OF_MEMORY = 2
+const CUDA_ERROR_OUT_OF_MEMORY = 2
 
 /** True for a request that was turned down for want of memory, by whomever. */
 export function isRefusal(line: TraceLine): boolean {
