@@ -56,3 +56,24 @@ $(B)/san-shim/libspark-shim.so: $(SHIM_SAN_OBJ) $(OBJ)/shim/dlopen.o $(SHIM_LIBR
 	$(CC) -fsanitize=address,undefined -shared -Wl,-Bsymbolic -Wl,-soname,$(@F) -o $@ $(filter %.o,$^)
 tests: $(B)/san-shim/libspark-shim.so
 -include $(SHIM_SAN_OBJ:.o=.d)
+
+# The fuzz programs: the shim linked in, without what only a preload can do, once for each sanitizer; the driver beside them.
+FUZZ_SRC := $(addprefix shim/,track.c ledger_client.c budget.c cgroup_memory.c resolve.c elf_symbols.c call.c process.c log.c \
+  trace.c hooks.c nvml.c) $(wildcard shim/cuda_*.c) $(addprefix common/,meminfo.c ledger.c error.c) test/fuzz/fuzz.c
+FUZZ_KINDS := asan tsan
+FUZZ_FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FUZZ_FLAGS_tsan := -fsanitize=thread
+FUZZERS := $(FUZZ_KINDS:%=$(B)/test/fuzz/%/fuzz)
+
+define FUZZ_BUILD
+$(B)/fuzz-$(1)/%.o: %.c
+	@mkdir -p $$(@D)
+	$(CC) $(CPPFLAGS) -std=c11 -O1 -g $(WARN) $$(FUZZ_FLAGS_$(1)) -fPIC -fno-omit-frame-pointer -MMD -MP -c -o $$@ $$<
+$(B)/test/fuzz/$(1)/libcuda.so.1: $(B)/fuzz-$(1)/test/fuzz/driver.o
+	@mkdir -p $$(@D)
+	$(CC) $$(FUZZ_FLAGS_$(1)) -shared -Wl,-Bsymbolic -Wl,-soname,libcuda.so.1 -o $$@ $$< -ldl
+$(B)/test/fuzz/$(1)/fuzz: $(FUZZ_SRC:%.c=$(B)/fuzz-$(1)/%.o) $(B)/test/fuzz/$(1)/libcuda.so.1
+	$(CC) $$(FUZZ_FLAGS_$(1)) -rdynamic -o $$@ $$^ -Wl,-rpath,'$$$$ORIGIN' -ldl -lpthread
+-include $(FUZZ_SRC:%.c=$(B)/fuzz-$(1)/%.d) $(B)/fuzz-$(1)/test/fuzz/driver.d
+endef
+$(foreach kind,$(FUZZ_KINDS),$(eval $(call FUZZ_BUILD,$(kind))))

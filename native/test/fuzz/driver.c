@@ -1,0 +1,398 @@
+/* A libcuda.so.1 that takes no memory and keeps true books: what lives, how much each thing takes, what ends with what. It gives out
+   the address or handle that was freed last, so that a shim that remembers a moment too late is found out; it fails now and then,
+   leaving rubbish in the outputs; and it aborts where more is held than the limit allows. */
+#include "driver.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCKS = 1 << 16, CONTEXTS = 32, OBJECTS = 4096, HANDLES = 4096, MAPPINGS = 4096, FIRST_ADDRESS = 0x100000 };
+enum { DESTROYED = 201, NOT_FOUND = 500, OUT_OF_MEMORY = 2, INVALID = 1, UNKNOWN = 999 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct fuzz_truth own_truth, *truth = &own_truth;
+static unsigned seed = 1;
+static int failures_per_thousand;
+
+static struct block { uint64_t bytes; uint32_t context; uint32_t next_free; } blocks[BLOCKS];
+static uint32_t free_block, fresh_block = 1;
+static struct context { int alive; int references; } contexts[CONTEXTS]; /* 1 is the primary one */
+static struct object { uint64_t bytes; int references, mappings; } objects[OBJECTS];
+static struct handle { uint32_t object; uint32_t next_free; } handles[HANDLES];
+static uint32_t free_handle, fresh_handle = 1;
+static struct mapping { uint64_t at, bytes; uint32_t object; } mappings[MAPPINGS];
+static __thread uint32_t current;
+
+void
+fuzz_driver_begin (struct fuzz_truth *shared, unsigned first, int failures)
+{
+  truth = shared;
+  seed = first;
+  failures_per_thousand = failures;
+}
+
+static uint64_t
+charge_of (uint64_t bytes)
+{
+  uint64_t unit = bytes <= (1u << 20) ? 512 : 2u << 20;
+  return (bytes + unit - 1) / unit * unit;
+}
+
+/* All below with the lock held. */
+static int
+fails (void)
+{
+  if ((int) (rand_r (&seed) % 1000) >= failures_per_thousand)
+    return 0;
+  static const int errors[] = { OUT_OF_MEMORY, INVALID, DESTROYED, UNKNOWN };
+  return errors[rand_r (&seed) % 4];
+}
+
+static void
+hold (uint64_t bytes, uint64_t unseen)
+{
+  truth->unseen_bytes += unseen;
+  uint64_t now = truth->held_bytes += bytes, seen = now - truth->unseen_bytes, most = truth->most_bytes;
+  if (truth->limit_bytes != 0 && now > truth->limit_bytes + truth->unseen_bytes)
+    {
+      fprintf (stderr, "fuzz driver: %llu bytes held, the limit is %llu\n", (unsigned long long) seen,
+               (unsigned long long) truth->limit_bytes);
+      abort ();
+    }
+  while (most < seen && !__atomic_compare_exchange_n ((uint64_t *) &truth->most_bytes, &most, seen, 0, 5, 5))
+    ;
+  truth->granted++;
+}
+
+static uint32_t
+take_block (uint64_t bytes, uint64_t unseen, uint32_t context)
+{
+  uint32_t index = free_block != 0 ? free_block : fresh_block < BLOCKS ? fresh_block++ : 0;
+  if (index == 0)
+    return 0;
+  if (index == free_block)
+    free_block = blocks[index].next_free;
+  blocks[index] = (struct block){ .bytes = bytes, .context = context };
+  hold (bytes, unseen);
+  return index;
+}
+
+static void
+drop_block (uint32_t index)
+{
+  truth->held_bytes -= blocks[index].bytes;
+  blocks[index] = (struct block){ .next_free = free_block };
+  free_block = index;
+}
+
+static int
+end_context (uint32_t context)
+{
+  for (uint32_t i = 1; i < fresh_block; i++)
+    if (blocks[i].bytes != 0 && blocks[i].context == context)
+      drop_block (i);
+  contexts[context].alive = 0;
+  return 0;
+}
+
+/* The body of a function: a statement expression under the lock that gives the result. */
+#define LOCKED(...)                                                                                                    \
+  do                                                                                                                   \
+    {                                                                                                                  \
+      pthread_mutex_lock (&lock);                                                                                      \
+      int result = (__VA_ARGS__);                                                                                      \
+      pthread_mutex_unlock (&lock);                                                                                    \
+      return result;                                                                                                   \
+    }                                                                                                                  \
+  while (0)
+
+static int
+give (uint64_t *pointer, uint64_t size, uint64_t known, uint32_t context)
+{
+  *pointer = 0xdeadbeef;
+  int error = size > (uint64_t) 1 << 60 ? OUT_OF_MEMORY : context != 0 && !contexts[context].alive ? DESTROYED : fails ();
+  if (error != 0)
+    return error;
+  uint64_t bytes = charge_of (size);
+  uint32_t index = take_block (bytes, bytes - charge_of (known), context);
+  if (index == 0)
+    return OUT_OF_MEMORY;
+  *pointer = FIRST_ADDRESS + (uint64_t) index * 512;
+  return 0;
+}
+
+#define GIVE(size, known, context) LOCKED (p == NULL || (size) == 0 ? INVALID : give (p, (size), (known), (context)))
+
+static int
+give_short (uint32_t *pointer, uint64_t size)
+{
+  uint64_t address = 0;
+  int error = give (&address, size, size, current);
+  *pointer = (uint32_t) address;
+  return error;
+}
+
+static int
+take_back (uint64_t pointer)
+{
+  uint64_t index = (pointer - FIRST_ADDRESS) / 512;
+  if (pointer == 0)
+    return 0;
+  if (pointer < FIRST_ADDRESS || pointer % 512 != 0 || index == 0 || index >= fresh_block || blocks[index].bytes == 0)
+    return INVALID;
+  int error = fails ();
+  if (error == 0)
+    drop_block ((uint32_t) index);
+  return error;
+}
+
+CUresult cuInit (unsigned f) { return (int) f; }
+CUresult cuMemGetInfo_v2 (size_t *f, size_t *t) { return f == NULL || t == NULL ? INVALID : (*f = *t = (size_t) 1 << 40, 0); }
+CUresult cuMemGetInfo (uint32_t *f, uint32_t *t) { return f == NULL || t == NULL ? INVALID : (*f = *t = UINT32_MAX, 0); }
+CUresult cuDeviceTotalMem_v2 (size_t *b, CUdevice d) { return b == NULL || d != 0 ? 101 : (*b = (size_t) 1 << 40, 0); }
+CUresult cuDeviceTotalMem (uint32_t *b, CUdevice d) { return b == NULL || d != 0 ? 101 : (*b = UINT32_MAX, 0); }
+CUresult cuMemAlloc_v2 (CUdeviceptr *p, size_t n) { GIVE (n, n, current); }
+CUresult cuMemAlloc (CUdeviceptr_v1 *p, uint32_t n) { LOCKED (p == NULL || n == 0 ? INVALID : give_short (p, n)); }
+CUresult cuMemAllocAsync (CUdeviceptr *p, size_t n, CUstream s) { (void) s; GIVE (n, n, 0); }
+CUresult cuMemAllocAsync_ptsz (CUdeviceptr *p, size_t n, CUstream s) { (void) s; GIVE (n, n, 0); }
+CUresult cuMemAllocFromPoolAsync (CUdeviceptr *p, size_t n, CUmemoryPool m, CUstream s) { (void) m, (void) s; GIVE (n, n, 0); }
+CUresult cuMemAllocFromPoolAsync_ptsz (CUdeviceptr *p, size_t n, CUmemoryPool m, CUstream s) { (void) m, (void) s; GIVE (n, n, 0); }
+CUresult cuMemFree_v2 (CUdeviceptr p) { LOCKED (take_back (p)); }
+CUresult cuMemFree (CUdeviceptr_v1 p) { LOCKED (take_back (p)); }
+CUresult cuMemFreeAsync (CUdeviceptr p, CUstream s) { (void) s; LOCKED (take_back (p)); }
+CUresult cuMemFreeAsync_ptsz (CUdeviceptr p, CUstream s) { (void) s; LOCKED (take_back (p)); }
+/* The memory cgroup counts managed memory; the address is never one of the others'. */
+CUresult cuMemAllocManaged (CUdeviceptr *p, size_t n, unsigned f) { LOCKED (p == NULL || n == 0 || f == 0 ? INVALID : fails () ? UNKNOWN : (*p = (uint64_t) 1 << 40, 0)); }
+
+static int
+give_pitched (CUdeviceptr *p, size_t *pitch, uint64_t w, uint64_t h, uint64_t align)
+{
+  uint64_t least, most;
+  *pitch = 0xdeadbeef;
+  if (__builtin_mul_overflow ((w + 511) / 512 * 512, h, &least) || __builtin_mul_overflow ((w + align - 1) / align * align, h, &most)
+      || most > (uint64_t) 1 << 60)
+    return OUT_OF_MEMORY;
+  int error = give (p, most, least, current);
+  *pitch = error == 0 ? (w + align - 1) / align * align : 0xbad;
+  return error;
+}
+
+CUresult
+cuMemAllocPitch_v2 (CUdeviceptr *p, size_t *pitch, size_t w, size_t h, unsigned e)
+{
+  LOCKED (p == NULL || pitch == NULL || w == 0 || h == 0 || w > SIZE_MAX - 1024 || e == 0 ? INVALID : give_pitched (p, pitch, w, h, 1024));
+}
+
+CUresult
+cuMemAllocPitch (CUdeviceptr_v1 *p, uint32_t *pitch, uint32_t w, uint32_t h, uint32_t e)
+{
+  if (p == NULL || pitch == NULL || w == 0 || h == 0 || e == 0)
+    return INVALID;
+  CUdeviceptr wide = 0;
+  size_t wide_pitch = 0;
+  pthread_mutex_lock (&lock);
+  int error = give_pitched (&wide, &wide_pitch, w, h, 512);
+  pthread_mutex_unlock (&lock);
+  *p = (uint32_t) wide, *pitch = (uint32_t) wide_pitch;
+  return error;
+}
+
+/* ---- memory by handle ---- */
+
+static int
+new_handle (uint64_t *value, uint32_t object)
+{
+  uint32_t index = free_handle != 0 ? free_handle : fresh_handle < HANDLES ? fresh_handle++ : 0;
+  if (index == 0)
+    return OUT_OF_MEMORY;
+  if (index == free_handle)
+    free_handle = handles[index].next_free;
+  handles[index] = (struct handle){ .object = object };
+  *value = index;
+  return 0;
+}
+
+static void
+settle_object (uint32_t object)
+{
+  if (objects[object].references != 0 || objects[object].mappings != 0)
+    return;
+  truth->held_bytes -= objects[object].bytes;
+  objects[object].bytes = 0;
+}
+
+static int
+create (uint64_t *handle, uint64_t bytes)
+{
+  uint32_t object = 1;
+  *handle = 0xdeadbeef;
+  if (bytes % (2u << 20) != 0)
+    return INVALID;
+  int error = bytes > (uint64_t) 1 << 60 ? OUT_OF_MEMORY : fails ();
+  while (object < OBJECTS && objects[object].bytes != 0)
+    object++;
+  if (error == 0)
+    error = object == OBJECTS ? OUT_OF_MEMORY : new_handle (handle, object);
+  if (error != 0)
+    return error;
+  objects[object] = (struct object){ .bytes = bytes, .references = 1 };
+  hold (bytes, 0);
+  return 0;
+}
+
+static int
+known_handle (uint64_t handle)
+{
+  return handle > 0 && handle < fresh_handle && handles[handle].object != 0;
+}
+
+static int
+release (uint64_t handle)
+{
+  if (!known_handle (handle))
+    return INVALID;
+  uint32_t object = handles[handle].object;
+  if (--objects[object].references == 0)
+    {
+      handles[handle] = (struct handle){ .next_free = free_handle };
+      free_handle = (uint32_t) handle;
+    }
+  settle_object (object);
+  return 0;
+}
+
+static int
+map (uint64_t at, uint64_t bytes, uint64_t handle)
+{
+  int place = -1;
+  if (!known_handle (handle) || bytes == 0 || bytes > objects[handles[handle].object].bytes)
+    return INVALID;
+  for (int i = 0; i < MAPPINGS; i++)
+    {
+      if (mappings[i].bytes == 0)
+        place = i;
+      else if (at < mappings[i].at + mappings[i].bytes && mappings[i].at < at + bytes)
+        return INVALID;
+    }
+  int error = place < 0 ? OUT_OF_MEMORY : fails ();
+  if (error != 0)
+    return error;
+  mappings[place] = (struct mapping){ .at = at, .bytes = bytes, .object = handles[handle].object };
+  objects[mappings[place].object].mappings++;
+  return 0;
+}
+
+/* Whole mappings only, as the real one. */
+static int
+unmap (uint64_t at, uint64_t bytes)
+{
+  uint64_t covered = 0;
+  for (int i = 0; i < MAPPINGS; i++)
+    if (mappings[i].bytes != 0 && mappings[i].at >= at && mappings[i].at + mappings[i].bytes <= at + bytes)
+      covered += mappings[i].bytes;
+  if (covered == 0 || covered != bytes)
+    return INVALID;
+  for (int i = 0; i < MAPPINGS; i++)
+    if (mappings[i].bytes != 0 && mappings[i].at >= at && mappings[i].at + mappings[i].bytes <= at + bytes)
+      {
+        objects[mappings[i].object].mappings--;
+        settle_object (mappings[i].object);
+        mappings[i].bytes = 0;
+      }
+  return 0;
+}
+
+static int
+retain_mapped (uint64_t *handle, uint64_t at)
+{
+  for (int i = 0; i < MAPPINGS; i++)
+    if (mappings[i].bytes != 0 && at - mappings[i].at < mappings[i].bytes)
+      {
+        uint32_t object = mappings[i].object;
+        int error = 0;
+        uint64_t value = 0;
+        for (uint32_t h = 1; h < fresh_handle; h++)
+          if (handles[h].object == object)
+            value = h;
+        if (value == 0)
+          error = new_handle (&value, object);
+        if (error == 0)
+          objects[object].references++, *handle = value;
+        return error;
+      }
+  return INVALID;
+}
+
+CUresult cuMemCreate (CUmemGenericAllocationHandle *h, size_t n, const CUmemAllocationProp *p, unsigned long long f) { (void) p; LOCKED (h == NULL || n == 0 || f != 0 ? INVALID : create (h, n)); }
+CUresult cuMemRelease (CUmemGenericAllocationHandle h) { LOCKED (release (h)); }
+CUresult cuMemMap (CUdeviceptr p, size_t n, size_t o, CUmemGenericAllocationHandle h, unsigned long long f) { LOCKED (o != 0 || f != 0 ? INVALID : map (p, n, h)); }
+CUresult cuMemUnmap (CUdeviceptr p, size_t n) { LOCKED (unmap (p, n)); }
+CUresult cuMemRetainAllocationHandle (CUmemGenericAllocationHandle *h, void *a) { LOCKED (h == NULL ? INVALID : retain_mapped (h, (uintptr_t) a)); }
+
+/* ---- contexts ---- */
+
+static int
+create_context (CUcontext *context)
+{
+  for (uint32_t i = 2; i < CONTEXTS; i++)
+    if (!contexts[i].alive)
+      return contexts[i].alive = 1, *context = (CUcontext) (uintptr_t) i, current = i, 0;
+  return OUT_OF_MEMORY;
+}
+
+static int
+is_context (CUcontext context)
+{
+  return (uintptr_t) context > 0 && (uintptr_t) context < CONTEXTS && contexts[(uintptr_t) context].alive;
+}
+
+CUresult cuCtxCreate_v2 (CUcontext *c, unsigned f, CUdevice d) { LOCKED (c == NULL || f != 0 || d != 0 ? INVALID : create_context (c)); }
+CUresult cuCtxSetCurrent (CUcontext c) { LOCKED (c != NULL && !is_context (c) ? DESTROYED : (current = (uint32_t) (uintptr_t) c, 0)); }
+CUresult cuCtxGetCurrent (CUcontext *c) { return *c = (CUcontext) (uintptr_t) current, 0; }
+CUresult cuCtxDestroy_v2 (CUcontext c) { LOCKED (!is_context (c) || (uintptr_t) c == 1 ? DESTROYED : end_context ((uint32_t) (uintptr_t) c)); }
+CUresult cuCtxDestroy (CUcontext c) { return cuCtxDestroy_v2 (c); }
+CUresult cuDevicePrimaryCtxRetain (CUcontext *c, CUdevice d) { LOCKED (d != 0 ? 101 : (contexts[1].references++, contexts[1].alive = 1, *c = (CUcontext) 1, 0)); }
+CUresult cuDevicePrimaryCtxGetState (CUdevice d, unsigned *f, int *a) { LOCKED (d != 0 ? 101 : (*f = 0, *a = contexts[1].alive, 0)); }
+CUresult cuDevicePrimaryCtxReset_v2 (CUdevice d) { LOCKED (d != 0 ? 101 : end_context (1)); }
+CUresult cuDevicePrimaryCtxReset (CUdevice d) { return cuDevicePrimaryCtxReset_v2 (d); }
+CUresult cuDevicePrimaryCtxRelease_v2 (CUdevice d) { LOCKED (d != 0 ? 101 : contexts[1].references == 0 ? DESTROYED : --contexts[1].references == 0 ? end_context (1) : 0); }
+CUresult cuDevicePrimaryCtxRelease (CUdevice d) { return cuDevicePrimaryCtxRelease_v2 (d); }
+
+/* ---- handing out: any name that is there, by the rule of the newest not too new ---- */
+
+extern void *fuzz_own_symbol (const char *name) __attribute__ ((visibility ("hidden")));
+#include <dlfcn.h>
+void *
+fuzz_own_symbol (const char *name)
+{
+  static void *self;
+  if (self == NULL)
+    self = dlopen ("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
+  return strlen (name) < 100 ? dlsym (self, name) : NULL;
+}
+
+CUresult
+cuGetProcAddress_v2 (const char *symbol, void **function, int version, uint64_t flags, CUdriverProcAddressQueryResult *status)
+{
+  char name[128];
+  if (symbol == NULL || function == NULL)
+    return INVALID;
+  snprintf (name, sizeof name, "%.100s%s", symbol, (flags & SPARK_CUDA_PER_THREAD_STREAM) != 0 ? "_ptsz" : version >= 3020 ? "_v2" : "");
+  pthread_mutex_lock (&lock);
+  void *found = fuzz_own_symbol (name);
+  if (found == NULL)
+    found = strncmp (symbol, "cu", 2) == 0 ? fuzz_own_symbol (symbol) : NULL;
+  pthread_mutex_unlock (&lock);
+  *function = version < 2000 ? NULL : found;
+  if (status != NULL)
+    *status = *function != NULL ? 0 : found != NULL ? 2 : 1;
+  return *function != NULL ? 0 : NOT_FOUND;
+}
+
+CUresult
+cuGetProcAddress (const char *symbol, void **function, int version, uint64_t flags)
+{
+  return cuGetProcAddress_v2 (symbol, function, version, flags, NULL);
+}
