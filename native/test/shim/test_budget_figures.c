@@ -1,8 +1,13 @@
 /* Reading the memory cgroup, and the size that an allocation is charged. */
+#include "common/ledger.h"
+#include "common/meminfo.h"
 #include "shim/budget.h"
 #include "shim/cgroup_memory.h"
 #include "test/check.h"
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static char root[64] = "/tmp/spark-cgroup-XXXXXX";
 
@@ -84,6 +89,42 @@ test_charge (void)
   test_done ("what a request is charged");
 }
 
+static uint64_t
+host_available_bytes (void)
+{
+  struct spark_meminfo meminfo = { 0 };
+  int fd = open ("/proc/meminfo", O_RDONLY);
+  CHECK (fd >= 0 && spark_meminfo_read (fd, 0, &meminfo) == 0);
+  close (fd);
+  return meminfo.available_bytes;
+}
+
+/* What a dead process held is in MemAvailable again, though its slot still says so: it must not count as room a second time. */
+static void
+test_dead_room (void)
+{
+  uint64_t room = (uint64_t) 512 << 20, dead = (uint64_t) 64 << 30, available = host_available_bytes ();
+  char path[128];
+  snprintf (path, sizeof path, "%s/ledger", root);
+  CHECK (available > 2 * room && spark_ledger_create (path, dead * 2, available - room, 0, NULL) == 0);
+  static struct spark_budget budget;
+  CHECK (spark_ledger_join (&budget.ledger, path) == SPARK_LEDGER_JOINED);
+  fflush (stdout);
+  pid_t pid = fork ();
+  if (pid == 0)
+    {
+      struct spark_ledger_client client = { 0 };
+      _exit (spark_ledger_join (&client, path) == SPARK_LEDGER_JOINED && spark_ledger_reserve (&client, dead, dead * 2) ? 0 : 1);
+    }
+  int status = 1;
+  CHECK (waitpid (pid, &status, 0) == pid && status == 0);
+  /* The machine does other things besides: within a gigabyte, where the mistake would be 64. */
+  CHECK (spark_budget_room (&budget).free_bytes < ((uint64_t) 2 << 30));
+  CHECK (!spark_budget_reserve (&budget, (uint64_t) 32 << 30) && budget.ledger.header->refused_count == 1);
+  spark_ledger_leave (&budget.ledger);
+  test_done ("what the dead held is no room of the host a second time");
+}
+
 int
 main (void)
 {
@@ -92,6 +133,7 @@ main (void)
   test_parse ();
   test_places ();
   test_charge ();
+  test_dead_room ();
   char command[128];
   snprintf (command, sizeof command, "rm -r -- '%s'", root);
   CHECK (system (command) == 0);

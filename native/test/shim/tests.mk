@@ -1,10 +1,10 @@
 # Tests of the shim. Units run under sanitizers; the whole shim is preloaded into ordinary programs with a fake driver beside them.
 ST := $(B)/test/shim
 SHIM_UNITS := $(addprefix $(ST)/,test_track test_ledger_client test_budget_figures test_meminfo_text)
-SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_scopes test_hooks test_contexts test_trace test_sharing test_programs)
+SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_scopes test_hooks test_contexts test_trace test_sharing test_race test_programs)
 SHIM_PROGRAMS += $(addprefix $(ST)/,test_host_views test_host_figures test_limits test_pools test_kinds test_nvml)
 SHIM_LIBRARIES := $(B)/libspark-shim.so $(SHIM_REDIRECTS)
-SHIM_FAKES := $(addprefix $(ST)/fake/,libcuda.so.1 libcuda.so libcuda.so.580.1 libnvidia-ml.so.1)
+SHIM_FAKES := $(addprefix $(ST)/fake/,libcuda.so.1 libcuda.so libcuda.so.580.1 libnvidia-ml.so.1) $(B)/test/fuzz/plain/libcuda.so.1
 SHIM_HELPERS := $(ST)/old/libnvidia-ml.so.1 $(ST)/linked_app $(ST)/caller/libcaller.so $(ST)/caller/libprivate.so \
   $(ST)/caller/libcuda.so.77 $(ST)/caller/liblinked.so $(ST)/caller/libinterposer.so
 TESTS += $(SHIM_UNITS) $(SHIM_PROGRAMS) $(addprefix test/shim/,test_in_cgroup.sh test_sanitized.sh test_aarch64.sh test_symbols.sh)
@@ -60,10 +60,10 @@ tests: $(B)/san-shim/libspark-shim.so
 # The fuzz programs: the shim linked in, without what only a preload can do, once for each sanitizer; the driver beside them.
 FUZZ_SRC := $(addprefix shim/,track.c ledger_client.c budget.c cgroup_memory.c resolve.c elf_symbols.c call.c process.c log.c \
   trace.c hooks.c nvml.c) $(wildcard shim/cuda_*.c) $(addprefix common/,meminfo.c ledger.c error.c) test/fuzz/fuzz.c
-FUZZ_KINDS := asan tsan
+FUZZ_KINDS := asan tsan plain
 FUZZ_FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FUZZ_FLAGS_tsan := -fsanitize=thread
-FUZZERS := $(FUZZ_KINDS:%=$(B)/test/fuzz/%/fuzz)
+
 
 define FUZZ_BUILD
 $(B)/fuzz-$(1)/%.o: %.c
@@ -76,4 +76,15 @@ $(B)/test/fuzz/$(1)/fuzz: $(FUZZ_SRC:%.c=$(B)/fuzz-$(1)/%.o) $(B)/test/fuzz/$(1)
 	$(CC) $$(FUZZ_FLAGS_$(1)) -rdynamic -o $$@ $$^ -Wl,-rpath,'$$$$ORIGIN' -ldl -lpthread
 -include $(FUZZ_SRC:%.c=$(B)/fuzz-$(1)/%.d) $(B)/fuzz-$(1)/test/fuzz/driver.d
 endef
+FUZZ_UNITS := $(addprefix $(B)/test/fuzz/tsan/,test_ledger_client test_track)
+$(FUZZ_UNITS): $(B)/test/fuzz/tsan/%: $(B)/fuzz-tsan/test/shim/%.o $(addprefix $(B)/fuzz-tsan/,shim/track.o shim/ledger_client.o common/ledger.o common/error.o)
+	@mkdir -p $(@D)
+	$(CC) $(FUZZ_FLAGS_tsan) -o $@ $^ -lpthread
+
+tests: $(addprefix $(B)/test/fuzz/,asan/fuzz tsan/fuzz) $(FUZZ_UNITS)
+TESTS += test/fuzz/test_fuzz.sh
+.PHONY: fuzz
+fuzz: tests
+	sh test/fuzz/run.sh $(or $(SECONDS),1800) $(or $(SEED),1000)
+
 $(foreach kind,$(FUZZ_KINDS),$(eval $(call FUZZ_BUILD,$(kind))))
