@@ -1,7 +1,7 @@
 // Measures what spark-run costs: each figure a ratio or a difference of two sides timed in turn, in one run.
 //   npm run bench                        every figure, as a table
-//   npm run bench -- --json [NAME …]     one JSON object; names: docker-run, state, passthrough, guard
-// Needs root and dockerd (a private one is started) for all but passthrough and guard.
+//   npm run bench -- --json [NAME …]     one JSON object; names: docker-run, state, passthrough, guard, alloc, load
+// Needs root and dockerd (a private one is started) for docker-run and state.
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
@@ -182,7 +182,34 @@ async function guard(seconds = 30) {
   }
 }
 
-const figures = { 'docker-run': dockerRun, state, passthrough, guard }
+/** A hooked cuMemAlloc + cuMemFree beside the driver's own, with few and with a million live, and what a live one takes. */
+function alloc() {
+  execFileSync('make', ['-s', '-C', path.join(root, 'native'), 'bench'], { stdio: ['ignore', 'ignore', 'inherit'] })
+  const seen = JSON.parse(execFileSync(path.join(native, 'test/bench/alloc'), { encoding: 'utf8' }))
+  return {
+    what: 'hooked cuMemAlloc + cuMemFree − bare, on a driver that does nothing',
+    goal: 'at most +200 ns a pair, constant at a million live, at most 64 bytes each',
+    ...seen,
+    pairs: 2_000,
+    rounds: 301,
+  }
+}
+
+/** What the preloaded shim adds to the start of a program that never opens the driver. */
+function load() {
+  const start = (preload) => ['/usr/bin/env', `LD_PRELOAD=${preload}`, '/bin/true']
+  const sides = sideBySide({ shim: start(path.join(native, 'libspark-shim.so')), bare: start('') }, 300)
+  return {
+    what: '/bin/true with the shim preloaded − without',
+    goal: 'at most +2 ms',
+    differenceMs: pairedDifferenceMs(sides.shim, sides.bare),
+    shimMs: medianMs(sides.shim),
+    bareMs: medianMs(sides.bare),
+    rounds: 300,
+  }
+}
+
+const figures = { 'docker-run': dockerRun, state, passthrough, guard, alloc, load }
 
 const args = process.argv.slice(2)
 const json = args.includes('--json')

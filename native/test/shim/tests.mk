@@ -1,7 +1,7 @@
 # Tests of the shim. Units run under sanitizers; the whole shim is preloaded into ordinary programs with a fake driver beside them.
 ST := $(B)/test/shim
 SHIM_UNITS := $(addprefix $(ST)/,test_track test_ledger_client test_budget_figures test_meminfo_text)
-SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_scopes test_hooks test_contexts test_trace test_sharing test_race test_programs)
+SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_scopes test_hooks test_contexts test_trace test_sharing test_race test_same_address test_programs)
 SHIM_PROGRAMS += $(addprefix $(ST)/,test_host_views test_host_figures test_limits test_pools test_kinds test_nvml)
 SHIM_LIBRARIES := $(B)/libspark-shim.so $(SHIM_REDIRECTS)
 SHIM_FAKES := $(addprefix $(ST)/fake/,libcuda.so.1 libcuda.so libcuda.so.580.1 libnvidia-ml.so.1) $(B)/test/fuzz/plain/libcuda.so.1
@@ -88,3 +88,13 @@ fuzz: tests
 	sh test/fuzz/run.sh $(or $(SECONDS),1800) $(or $(SEED),1000)
 
 $(foreach kind,$(FUZZ_KINDS),$(eval $(call FUZZ_BUILD,$(kind))))
+
+# What test/bench measures: the hooked calls beside a second copy of the fake driver that nobody hooks.
+$(ST)/fake/libbare.so: $(OBJ)/test/shim/fake_cuda.o
+	@mkdir -p $(@D)
+	$(CC) -shared -Wl,-Bsymbolic -Wl,-soname,$(@F) -o $@ $^ -ldl
+$(B)/test/bench/alloc: $(OBJ)/test/bench/bench_alloc.o $(OBJ)/common/ledger.o $(OBJ)/common/error.o | $(SHIM_LIBRARIES) $(SHIM_FAKES) $(ST)/fake/libbare.so
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^ -ldl
+.PHONY: bench
+bench: $(B)/test/bench/alloc
