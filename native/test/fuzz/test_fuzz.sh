@@ -15,8 +15,8 @@ one() {
     echo "not ok $count - ${2#"$at"/} found something; its seed is above"
   fi
 }
-one nice "$at/asan/fuzz" 1 400
-one nice "$at/tsan/fuzz" 1 150
+one nice "$at/asan/fuzz" 1 250
+one nice "$at/tsan/fuzz" 1 100
 # The ledger and the table of allocations by themselves, with threads and processes, under ThreadSanitizer.
 one nice "$at/tsan/test_ledger_client"
 one nice "$at/tsan/test_track"
