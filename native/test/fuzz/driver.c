@@ -108,19 +108,26 @@ end_context (uint32_t context)
     }                                                                                                                  \
   while (0)
 
+/* `known` is what the caller could say beforehand. */
 static int
-give (uint64_t *pointer, uint64_t size, uint64_t known, uint32_t context)
+give_charged (uint64_t *pointer, uint64_t bytes, uint64_t known, uint32_t context)
 {
   *pointer = 0xdeadbeef;
-  int error = size > (uint64_t) 1 << 60 ? OUT_OF_MEMORY : context != 0 && !contexts[context].alive ? DESTROYED : fails ();
+  int error = bytes > (uint64_t) 1 << 61 ? OUT_OF_MEMORY : context != 0 && !contexts[context].alive ? DESTROYED : fails ();
   if (error != 0)
     return error;
-  uint64_t bytes = charge_of (size);
-  uint32_t index = take_block (bytes, bytes - charge_of (known), context);
+  uint32_t index = take_block (bytes, bytes - known, context);
   if (index == 0)
     return OUT_OF_MEMORY;
   *pointer = FIRST_ADDRESS + (uint64_t) index * 512;
   return 0;
+}
+
+static int
+give (uint64_t *pointer, uint64_t size, uint64_t known, uint32_t context)
+{
+  *pointer = 0xdeadbeef;
+  return size > (uint64_t) 1 << 60 ? OUT_OF_MEMORY : give_charged (pointer, charge_of (size), charge_of (known), context);
 }
 
 #define GIVE(size, known, context) LOCKED (p == NULL || (size) == 0 ? INVALID : give (p, (size), (known), (context)))
@@ -163,8 +170,37 @@ CUresult cuMemFree_v2 (CUdeviceptr p) { LOCKED (take_back (p)); }
 CUresult cuMemFree (CUdeviceptr_v1 p) { LOCKED (take_back (p)); }
 CUresult cuMemFreeAsync (CUdeviceptr p, CUstream s) { (void) s; LOCKED (take_back (p)); }
 CUresult cuMemFreeAsync_ptsz (CUdeviceptr p, CUstream s) { (void) s; LOCKED (take_back (p)); }
-/* The memory cgroup counts managed memory; the address is never one of the others'. */
+#if FUZZ_ALL_KINDS
+CUresult cuMemAllocManaged (CUdeviceptr *p, size_t n, unsigned f) { LOCKED (p == NULL || n == 0 || f == 0 ? INVALID : give (p, n, n, current)); }
+
+/* Pinned memory by whole pages; a block's address is never looked at. */
+static int
+give_pinned (void **p, uint64_t n)
+{
+  uint64_t pages = (n + 4095) / 4096 * 4096;
+  return n > (uint64_t) 1 << 60 ? OUT_OF_MEMORY : give_charged ((uint64_t *) p, pages, pages, current);
+}
+CUresult cuMemAllocHost_v2 (void **p, size_t n) { LOCKED (p == NULL || n == 0 ? INVALID : give_pinned (p, n)); }
+CUresult cuMemAllocHost (void **p, uint32_t n) { LOCKED (p == NULL || n == 0 ? INVALID : give_pinned (p, n)); }
+CUresult cuMemHostAlloc (void **p, size_t n, unsigned f) { LOCKED (p == NULL || n == 0 || f > 7 ? INVALID : give_pinned (p, n)); }
+CUresult cuMemFreeHost (void *p) { LOCKED (p == NULL ? INVALID : take_back ((uintptr_t) p)); }
+
+/* Bytes of one channel alone: what the shim computes for the other formats is another test's subject. */
+static int
+give_array (void *p, uint64_t w, uint64_t h, uint64_t d)
+{
+  uint64_t bytes = 0;
+  if (__builtin_mul_overflow (w, h == 0 ? 1 : h, &bytes) || __builtin_mul_overflow (bytes, d == 0 ? 1 : d, &bytes))
+    return OUT_OF_MEMORY;
+  return give (p, bytes, bytes, current);
+}
+CUresult cuArrayCreate_v2 (CUarray *p, const CUDA_ARRAY_DESCRIPTOR *a) { LOCKED (p == NULL || a == NULL || a->Width == 0 ? INVALID : give_array (p, a->Width, a->Height, 0)); }
+CUresult cuArray3DCreate_v2 (CUarray *p, const CUDA_ARRAY3D_DESCRIPTOR *a) { LOCKED (p == NULL || a == NULL || a->Width == 0 ? INVALID : give_array (p, a->Width, a->Height, a->Depth)); }
+CUresult cuArrayDestroy (CUarray p) { LOCKED (p == NULL ? INVALID : take_back ((uintptr_t) p)); }
+#else
+/* The memory cgroup counts it; the address is never one of the others'. */
 CUresult cuMemAllocManaged (CUdeviceptr *p, size_t n, unsigned f) { LOCKED (p == NULL || n == 0 || f == 0 ? INVALID : fails () ? UNKNOWN : (*p = (uint64_t) 1 << 40, 0)); }
+#endif
 
 static int
 give_pitched (CUdeviceptr *p, size_t *pitch, uint64_t w, uint64_t h, uint64_t align)

@@ -180,6 +180,61 @@ let_go (struct actor *actor)
     actor->pointers[at] = 0;
 }
 
+#if FUZZ_ALL_KINDS
+/* Kept among the device's pointers: in this driver all that frees frees anything, so each goes back by any of the ways. */
+static void
+other_kinds (struct actor *actor)
+{
+  unsigned at = pick (actor, POINTERS);
+  if (actor->pointers[at] != 0)
+    return;
+  uint64_t bytes = some_size (actor), pointer = UNTOUCHED, held = truth->held_bytes, whole = bytes > UINT64_MAX - 4095 ? UINT64_MAX : (bytes + 4095) / 4096 * 4096;
+  uint64_t refused = actor->alone ? look ().refused_count : 0;
+  bool nowhere = pick (actor, 50) == 0;
+  void *to = nowhere ? NULL : &pointer;
+  CUDA_ARRAY_DESCRIPTOR flat = { .Width = bytes, .Height = pick (actor, 5), .Format = 1, .NumChannels = 1 };
+  CUDA_ARRAY3D_DESCRIPTOR deep = { .Width = bytes, .Height = pick (actor, 5), .Depth = pick (actor, 5), .Format = 1, .NumChannels = 1 };
+  CUresult result;
+  switch (pick (actor, 6))
+    {
+    case 0:
+      result = cuMemAllocHost_v2 (to, bytes);
+      break;
+    case 1:
+      whole = ((uint64_t) (uint32_t) bytes + 4095) / 4096 * 4096;
+      result = cuMemAllocHost (to, (uint32_t) bytes);
+      break;
+    case 2:
+      result = cuMemHostAlloc (to, bytes, pick (actor, 9));
+      break;
+    case 3:
+      result = cuArrayCreate_v2 (to, pick (actor, 30) ? &flat : NULL);
+      if (__builtin_mul_overflow (bytes, flat.Height == 0 ? 1 : flat.Height, &whole))
+        whole = UINT64_MAX;
+      whole = charge_of (whole);
+      break;
+    case 4:
+      result = cuArray3DCreate_v2 (to, pick (actor, 30) ? &deep : NULL);
+      if (__builtin_mul_overflow (bytes, (deep.Height == 0 ? 1 : deep.Height) * (deep.Depth == 0 ? 1 : deep.Depth), &whole))
+        whole = UINT64_MAX;
+      whole = charge_of (whole);
+      break;
+    default:
+      whole = charge_of (bytes);
+      result = cuMemAllocManaged (to, bytes, pick (actor, 3));
+    }
+  if (actor->alone && look ().refused_count != refused)
+    MUST (look ().refused_count == refused + 1 && result == 2 && (whole > BUDGET || held + whole > BUDGET));
+  MUST ((result == 0) == (pointer != UNTOUCHED) && (result != 0 || !nowhere));
+  if (result != 0)
+    return;
+  actor->pointers[at] = pointer;
+  actor->owners[at] = actor->current;
+  if (pick (actor, 4) == 0 && (pick (actor, 2) ? cuMemFreeHost ((void *) (uintptr_t) pointer) : cuArrayDestroy ((CUarray) (uintptr_t) pointer)) == 0)
+    actor->pointers[at] = 0;
+}
+#define managed other_kinds
+#else
 static void
 managed (struct actor *actor)
 {
@@ -190,6 +245,7 @@ managed (struct actor *actor)
   if (result == 0)
     MUST (cuMemFree_v2 (pointer) != 0); /* never one of the driver's blocks */
 }
+#endif
 
 static uint64_t
 place (struct actor *actor, unsigned at)
