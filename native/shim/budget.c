@@ -66,14 +66,22 @@ read_figures (struct spark_budget *budget)
   figures->known = true;
 }
 
-/* What the ledger may rise to. `afresh` asks the kernel now. */
-static uint64_t
-cap_bytes (struct spark_budget *budget, bool afresh)
+/* Takes the figures' lock, with figures that are not old; `afresh` asks the kernel now. */
+static struct spark_figures *
+figures_taken (struct spark_budget *budget, bool afresh)
 {
   struct spark_figures *figures = &budget->figures;
   spark_lock_take (&figures->lock);
   if (afresh || !figures->known || now_ns () - figures->read_at_ns > FIGURES_LAST_ns)
     read_figures (budget);
+  return figures;
+}
+
+/* What the ledger may rise to. */
+static uint64_t
+cap_bytes (struct spark_budget *budget, bool afresh)
+{
+  struct spark_figures *figures = figures_taken (budget, afresh);
   uint64_t cap = minus (budget->ledger.header->budget_bytes, figures->unreclaimable_bytes);
   if (cap > figures->host_cap_bytes)
     cap = figures->host_cap_bytes;
@@ -109,8 +117,10 @@ spark_budget_refuse (struct spark_budget *budget)
 bool
 spark_budget_pages_are_counted (struct spark_budget *budget)
 {
-  cap_bytes (budget, false);
-  return budget->figures.unreclaimable_bytes > 0;
+  struct spark_figures *figures = figures_taken (budget, false);
+  bool counted = figures->unreclaimable_bytes > 0;
+  spark_lock_give (&figures->lock);
+  return counted;
 }
 
 void

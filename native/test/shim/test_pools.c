@@ -207,8 +207,12 @@ sim_body (void)
     return 3;
   if (CALL (cuMemAllocAsync) (&b, BUDGET, NULL) != 2 || b != 7)
     return 4;
-  if (CALL (cuMemFreeAsync) (a, NULL) != 0 || used_after_report () != 0)
+  /* The pool gives back when its stream is waited for, as on the driver. */
+  if (CALL (cuMemFreeAsync) (a, NULL) != 0 || used_after_report () != 64 * MIB)
     return 5;
+  CUresult (*wait) (CUstream) = (__typeof__ (wait)) dlsym (cuda, "cuStreamSynchronize");
+  if (wait (NULL) != 0 || used_after_report () != 0)
+    return 6;
   return 0;
 }
 
