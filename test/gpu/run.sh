@@ -1,12 +1,12 @@
 #!/bin/sh
 # The shim on a real driver: each engine sees the budget, is refused cleanly at it, and works on. Prints a JSON line each.
-#   sh test/gpu/run.sh [BUDGET_MIB] [engines|cudart|overhead …]     no word = all
+#   sh test/gpu/run.sh [BUDGET_MIB] [engines|cudart|kinds|overhead …]     no word = all
 # Needs an NVIDIA driver and the built native parts; PyTorch, JAX, CuPy and MAX where python3 has them.
 set -u
 cd "$(dirname "$0")/../.."
 budget_mib=${1:-4500}
 [ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- engines cudart overhead
+[ $# -gt 0 ] || set -- engines cudart kinds overhead
 build=native/build/$(uname -m)
 command -v nvidia-smi >/dev/null || { echo "test/gpu: no NVIDIA driver here (nvidia-smi is missing)" >&2; exit 77; }
 [ -x "$build/spark-hook" ] || { echo "test/gpu: the native parts are not built; run npm run build" >&2; exit 1; }
@@ -65,6 +65,11 @@ cudart() {
   fi
 }
 
+kinds() {
+  echo "# every kind of memory: the ledger beside the device"
+  fresh && held python3 test/gpu/kinds_budget.py
+}
+
 overhead() {
   if cc -O2 -o "$work/alloc_pair" test/gpu/alloc_pair.c -ldl && have torch; then
     echo "# overhead, with and without the shim in turn"
@@ -75,7 +80,7 @@ overhead() {
 echo "# driver $(nvidia-smi --query-gpu=driver_version,name --format=csv,noheader), budget $budget_mib MiB"
 for part in "$@"; do
   case $part in
-    engines | cudart | overhead) $part ;;
-    *) echo "test/gpu: unknown part '$part'; it is engines, cudart or overhead" >&2; exit 2 ;;
+    engines | cudart | kinds | overhead) $part ;;
+    *) echo "test/gpu: unknown part '$part'; it is engines, cudart, kinds or overhead" >&2; exit 2 ;;
   esac
 done

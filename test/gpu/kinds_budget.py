@@ -1,0 +1,125 @@
+"""Every kind of memory under the shim on a real driver: what the ledger counted beside what the device says it took.
+
+Prints one JSON object a line; exit code 1 where a kind was counted wrongly. Needs an NVIDIA driver that nobody else uses; run by test/gpu/run.sh.
+"""
+
+import ctypes
+import json
+import os
+import struct
+import subprocess
+import sys
+
+MIB = 1 << 20
+BARE = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+cuda = ctypes.CDLL("libcuda.so.1")
+size_t, u64, pointer = ctypes.c_size_t, ctypes.c_uint64, ctypes.c_void_p
+wrong = 0
+
+
+def ledger_bytes() -> int:
+    """The sum of the slots: docs/formats.md section 7."""
+    data = open(os.environ["SPARK_RUN_LEDGER"], "rb").read()
+    slots = struct.unpack_from("<I", data, 12)[0]
+    return sum(struct.unpack_from("<Q", data, 4096 + 64 * slot)[0] for slot in range(slots))
+
+
+def device_mib() -> int:
+    """What the device says is used, asked by a program without the shim."""
+    asked = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    return int(subprocess.run(asked, env=BARE, capture_output=True, text=True, check=True).stdout.split()[0])
+
+
+def call(name: str, *arguments: object) -> int:
+    return getattr(cuda, name)(*arguments)
+
+
+class Kind:
+    """One line: what happened between enter and exit. `slack_mib`: what device and ledger may differ by."""
+
+    def __init__(self, title: str, slack_mib: int = 2, counted: bool = True):
+        self.title, self.slack_mib, self.counted, self.result = title, slack_mib, counted, 0
+
+    def __enter__(self) -> "Kind":
+        self.ledger, self.device = ledger_bytes(), device_mib()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        global wrong
+        counted = (ledger_bytes() - self.ledger) / MIB
+        took = device_mib() - self.device
+        right = self.result == 0 and (abs(counted - took) <= self.slack_mib or not self.counted)
+        wrong += not right
+        print(json.dumps({"kind": self.title, "ledgerMib": round(counted, 2), "deviceMib": took, "right": right}), flush=True)
+
+
+class Array3D(ctypes.Structure):
+    _fields_ = [("w", size_t), ("h", size_t), ("d", size_t), ("format", ctypes.c_uint), ("channels", ctypes.c_uint), ("flags", ctypes.c_uint)]
+
+
+class AllocationNode(ctypes.Structure):
+    _fields_ = [("alloc", ctypes.c_int), ("handle", ctypes.c_int), ("place", ctypes.c_int), ("id", ctypes.c_int), ("rest", ctypes.c_ubyte * 72)]
+    _fields_ += [("access", pointer), ("accesses", size_t), ("bytes", size_t), ("pointer", u64)]
+
+
+FLOAT = 0x20
+context, stream = pointer(), None
+call("cuInit", 0)
+with Kind("primary context (not counted: no source tells it)", counted=False) as kind:
+    kind.result = call("cuDevicePrimaryCtxRetain", ctypes.byref(context), 0) or call("cuCtxSetCurrent", context)
+plain = u64()
+with Kind("cuMemAlloc of 100 MiB") as kind:
+    kind.result = call("cuMemAlloc_v2", ctypes.byref(plain), size_t(100 * MIB))
+with Kind("cuMemFree of it") as kind:
+    kind.result = call("cuMemFree_v2", plain)
+ordered = u64()
+with Kind("cuMemAllocAsync of 100 MiB") as kind:
+    kind.result = call("cuMemAllocAsync", ctypes.byref(ordered), size_t(100 * MIB), stream)
+again = u64()
+with Kind("cuMemAllocAsync of 20 MiB more, from what the pool has") as kind:
+    kind.result = call("cuMemAllocAsync", ctypes.byref(again), size_t(20 * MIB), stream)
+free, total = size_t(), size_t()
+with Kind("cuMemFreeAsync of both, the stream waited for, cuMemGetInfo asked") as kind:
+    kind.result = call("cuMemFreeAsync", ordered, stream) or call("cuMemFreeAsync", again, stream) or call("cuStreamSynchronize", stream)
+    kind.result = kind.result or call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+array = pointer()
+with Kind("array of 10000 x 3333 floats", slack_mib=4) as kind:
+    kind.result = call("cuArray3DCreate_v2", ctypes.byref(array), ctypes.byref(Array3D(10000, 3333, 0, FLOAT, 1, 0)))
+with Kind("cuArrayDestroy of it", slack_mib=4) as kind:
+    kind.result = call("cuArrayDestroy", array)
+with Kind("mipmapped array of 4096 x 4096 float4, 5 levels", slack_mib=4) as kind:
+    kind.result = call("cuMipmappedArrayCreate", ctypes.byref(array), ctypes.byref(Array3D(4096, 4096, 0, FLOAT, 4, 0)), 5)
+with Kind("cuMipmappedArrayDestroy of it", slack_mib=4) as kind:
+    kind.result = call("cuMipmappedArrayDestroy", array)
+graph, node, freed, runnable = pointer(), pointer(), pointer(), pointer()
+parameters = AllocationNode(alloc=1, place=1, bytes=200 * MIB)
+call("cuGraphCreate", ctypes.byref(graph), 0)
+with Kind("graph with a node of 200 MiB, added and instantiated") as kind:
+    kind.result = call("cuGraphAddMemAllocNode", ctypes.byref(node), graph, None, size_t(0), ctypes.byref(parameters))
+    kind.result = kind.result or call("cuGraphAddMemFreeNode", ctypes.byref(freed), graph, ctypes.byref(node), size_t(1), u64(parameters.pointer))
+    kind.result = kind.result or call("cuGraphInstantiateWithFlags", ctypes.byref(runnable), graph, u64(0))
+with Kind("its first launch") as kind:
+    kind.result = call("cuGraphLaunch", runnable, stream) or call("cuStreamSynchronize", stream)
+with Kind("its second launch") as kind:
+    kind.result = call("cuGraphLaunch", runnable, stream) or call("cuStreamSynchronize", stream)
+with Kind("destroyed, and cuDeviceGraphMemTrim") as kind:
+    kind.result = call("cuGraphExecDestroy", runnable) or call("cuDeviceGraphMemTrim", 0)
+with Kind("stack of 8 KiB a thread", slack_mib=16) as kind:
+    kind.result = call("cuCtxSetLimit", 0, size_t(8192))
+host = pointer()
+with Kind("cuMemHostAlloc of 256 MiB (the memory cgroup's, or the ledger's where none can be read)", counted=False) as kind:
+    kind.result = call("cuMemHostAlloc", ctypes.byref(host), size_t(256 * MIB), 0)
+    call("cuMemFreeHost", host)
+for title, name, arguments in (
+    ("cuMemAlloc", "cuMemAlloc_v2", (size_t(1 << 40),)),
+    ("cuMemAllocAsync", "cuMemAllocAsync", (size_t(1 << 40), stream)),
+    ("cuMemHostAlloc", "cuMemHostAlloc", (size_t(1 << 40), 0)),
+    ("cuMemAllocManaged", "cuMemAllocManaged", (size_t(1 << 40), 1)),
+):
+    untouched = u64(7)
+    before = ledger_bytes()
+    result = call(name, ctypes.byref(untouched), *arguments)
+    right = result == 2 and untouched.value == 7 and ledger_bytes() == before
+    wrong += not right
+    print(json.dumps({"refused": f"{title} of 1 TiB", "result": result, "right": right}), flush=True)
+sys.exit(1 if wrong else 0)
