@@ -9,6 +9,7 @@
 #include <string.h>
 
 enum { BLOCKS = 1 << 16, CONTEXTS = 32, OBJECTS = 4096, HANDLES = 4096, MAPPINGS = 4096, FIRST_ADDRESS = 0x100000 };
+enum { POOLS = 3 }; /* 1 is the device's own */
 enum { DESTROYED = 201, NOT_FOUND = 500, OUT_OF_MEMORY = 2, INVALID = 1, UNKNOWN = 999 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -16,14 +17,16 @@ static struct fuzz_truth own_truth, *truth = &own_truth;
 static unsigned seed = 1;
 static int failures_per_thousand;
 
-static struct block { uint64_t bytes; uint32_t context; uint32_t next_free; } blocks[BLOCKS];
+static struct block { uint64_t bytes; uint32_t context; uint32_t pool; uint32_t next_free; } blocks[BLOCKS];
 static uint32_t free_block, fresh_block = 1;
 static struct context { int alive; int references; } contexts[CONTEXTS]; /* 1 is the primary one */
 static struct object { uint64_t bytes; int references, mappings; } objects[OBJECTS];
 static struct handle { uint32_t object; uint32_t next_free; } handles[HANDLES];
 static uint32_t free_handle, fresh_handle = 1;
 static struct mapping { uint64_t at, bytes; uint32_t object; } mappings[MAPPINGS];
+static struct pool { uint64_t used_bytes, reserved_bytes; } pools[POOLS];
 static __thread uint32_t current;
+static __thread uint64_t just_pitched;
 
 void
 fuzz_driver_begin (struct fuzz_truth *shared, unsigned first, int failures)
@@ -82,7 +85,10 @@ take_block (uint64_t bytes, uint64_t unseen, uint32_t context)
 static void
 drop_block (uint32_t index)
 {
-  truth->held_bytes -= blocks[index].bytes;
+  if (blocks[index].pool != 0)
+    pools[blocks[index].pool].used_bytes -= blocks[index].bytes; /* the pool keeps its pages */
+  else
+    truth->held_bytes -= blocks[index].bytes;
   blocks[index] = (struct block){ .next_free = free_block };
   free_block = index;
 }
@@ -149,7 +155,8 @@ take_back (uint64_t pointer)
     return 0;
   if (pointer < FIRST_ADDRESS || pointer % 512 != 0 || index == 0 || index >= fresh_block || blocks[index].bytes == 0)
     return INVALID;
-  int error = fails ();
+  /* Never for what the shim itself gives back, because it turned out to take more than fits: nobody else could try again. */
+  int error = blocks[index].pool != 0 || pointer == just_pitched ? 0 : fails ();
   if (error == 0)
     drop_block ((uint32_t) index);
   return error;
@@ -162,10 +169,64 @@ CUresult cuDeviceTotalMem_v2 (size_t *b, CUdevice d) { return b == NULL || d != 
 CUresult cuDeviceTotalMem (uint32_t *b, CUdevice d) { return b == NULL || d != 0 ? 101 : (*b = UINT32_MAX, 0); }
 CUresult cuMemAlloc_v2 (CUdeviceptr *p, size_t n) { GIVE (n, n, current); }
 CUresult cuMemAlloc (CUdeviceptr_v1 *p, uint32_t n) { LOCKED (p == NULL || n == 0 ? INVALID : give_short (p, n)); }
-CUresult cuMemAllocAsync (CUdeviceptr *p, size_t n, CUstream s) { (void) s; GIVE (n, n, 0); }
-CUresult cuMemAllocAsync_ptsz (CUdeviceptr *p, size_t n, CUstream s) { (void) s; GIVE (n, n, 0); }
-CUresult cuMemAllocFromPoolAsync (CUdeviceptr *p, size_t n, CUmemoryPool m, CUstream s) { (void) m, (void) s; GIVE (n, n, 0); }
-CUresult cuMemAllocFromPoolAsync_ptsz (CUdeviceptr *p, size_t n, CUmemoryPool m, CUstream s) { (void) m, (void) s; GIVE (n, n, 0); }
+#if FUZZ_ALL_KINDS
+/* A pool takes pages of 2 MiB and keeps them until it is trimmed. */
+static int
+give_from_pool (CUdeviceptr *p, uint64_t size, uint64_t pool)
+{
+  enum { PAGE = 2 << 20 };
+  *p = 0xdeadbeef;
+  int error = pool == 0 || pool >= POOLS ? INVALID : size > (uint64_t) 1 << 60 ? OUT_OF_MEMORY : fails ();
+  uint32_t index = error != 0 ? 0 : free_block != 0 ? free_block : fresh_block < BLOCKS ? fresh_block++ : 0;
+  if (index == 0)
+    return error != 0 ? error : OUT_OF_MEMORY;
+  if (index == free_block)
+    free_block = blocks[index].next_free;
+  uint64_t bytes = charge_of (size);
+  blocks[index] = (struct block){ .bytes = bytes, .pool = (uint32_t) pool };
+  struct pool *from = &pools[pool];
+  from->used_bytes += bytes;
+  if (from->used_bytes > from->reserved_bytes)
+    {
+      /* Nobody can know beforehand: two who count on the same idle page both grow. */
+      uint64_t growth = (from->used_bytes - from->reserved_bytes + PAGE - 1) / PAGE * PAGE;
+      from->reserved_bytes += growth;
+      hold (growth, growth);
+    }
+  *p = FIRST_ADDRESS + (uint64_t) index * 512;
+  return 0;
+}
+
+static int
+trim_pool (uint64_t pool, uint64_t keep)
+{
+  if (pool == 0 || pool >= POOLS)
+    return INVALID;
+  uint64_t least = (pools[pool].used_bytes + (2u << 20) - 1) >> 21 << 21;
+  if (least < keep)
+    least = keep;
+  if (pools[pool].reserved_bytes > least)
+    {
+      truth->held_bytes -= pools[pool].reserved_bytes - least;
+      pools[pool].reserved_bytes = least;
+    }
+  return 0;
+}
+
+#define POOL(m) ((uint64_t) (uintptr_t) (m))
+#define GIVE_ASYNC(m) (void) s; LOCKED (p == NULL || n == 0 ? INVALID : give_from_pool (p, n, (m)))
+CUresult cuCtxGetDevice (CUdevice *d) { return *d = 0, 0; }
+CUresult cuDeviceGetMemPool (CUmemoryPool *m, CUdevice d) { return d != 0 ? 101 : (*m = (CUmemoryPool) 1, 0); }
+CUresult cuMemPoolGetAttribute (CUmemoryPool m, int a, void *v) { LOCKED (POOL (m) == 0 || POOL (m) >= POOLS || (a != 5 && a != 7) ? INVALID : (*(uint64_t *) v = a == 5 ? pools[POOL (m)].reserved_bytes : pools[POOL (m)].used_bytes, 0)); }
+CUresult cuMemPoolTrimTo (CUmemoryPool m, size_t n) { LOCKED (trim_pool (POOL (m), n)); }
+#else
+#define POOL(m) 0
+#define GIVE_ASYNC(m) (void) s; GIVE (n, n, 0)
+#endif
+CUresult cuMemAllocAsync (CUdeviceptr *p, size_t n, CUstream s) { GIVE_ASYNC (1); }
+CUresult cuMemAllocAsync_ptsz (CUdeviceptr *p, size_t n, CUstream s) { GIVE_ASYNC (1); }
+CUresult cuMemAllocFromPoolAsync (CUdeviceptr *p, size_t n, CUmemoryPool m, CUstream s) { (void) m; GIVE_ASYNC (POOL (m)); }
+CUresult cuMemAllocFromPoolAsync_ptsz (CUdeviceptr *p, size_t n, CUmemoryPool m, CUstream s) { (void) m; GIVE_ASYNC (POOL (m)); }
 CUresult cuMemFree_v2 (CUdeviceptr p) { LOCKED (take_back (p)); }
 CUresult cuMemFree (CUdeviceptr_v1 p) { LOCKED (take_back (p)); }
 CUresult cuMemFreeAsync (CUdeviceptr p, CUstream s) { (void) s; LOCKED (take_back (p)); }
@@ -211,6 +272,7 @@ give_pitched (CUdeviceptr *p, size_t *pitch, uint64_t w, uint64_t h, uint64_t al
       || most > (uint64_t) 1 << 60)
     return OUT_OF_MEMORY;
   int error = give (p, most, least, current);
+  just_pitched = error == 0 ? *p : 0;
   *pitch = error == 0 ? (w + align - 1) / align * align : 0xbad;
   return error;
 }
