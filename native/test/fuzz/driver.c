@@ -169,7 +169,6 @@ CUresult cuDeviceTotalMem_v2 (size_t *b, CUdevice d) { return b == NULL || d != 
 CUresult cuDeviceTotalMem (uint32_t *b, CUdevice d) { return b == NULL || d != 0 ? 101 : (*b = UINT32_MAX, 0); }
 CUresult cuMemAlloc_v2 (CUdeviceptr *p, size_t n) { GIVE (n, n, current); }
 CUresult cuMemAlloc (CUdeviceptr_v1 *p, uint32_t n) { LOCKED (p == NULL || n == 0 ? INVALID : give_short (p, n)); }
-#if FUZZ_ALL_KINDS
 /* A pool takes pages of 2 MiB and keeps them until it is trimmed. */
 static int
 give_from_pool (CUdeviceptr *p, uint64_t size, uint64_t pool)
@@ -219,10 +218,6 @@ CUresult cuCtxGetDevice (CUdevice *d) { return *d = 0, 0; }
 CUresult cuDeviceGetMemPool (CUmemoryPool *m, CUdevice d) { return d != 0 ? 101 : (*m = (CUmemoryPool) 1, 0); }
 CUresult cuMemPoolGetAttribute (CUmemoryPool m, int a, void *v) { LOCKED (POOL (m) == 0 || POOL (m) >= POOLS || (a != 5 && a != 7) ? INVALID : (*(uint64_t *) v = a == 5 ? pools[POOL (m)].reserved_bytes : pools[POOL (m)].used_bytes, 0)); }
 CUresult cuMemPoolTrimTo (CUmemoryPool m, size_t n) { LOCKED (trim_pool (POOL (m), n)); }
-#else
-#define POOL(m) 0
-#define GIVE_ASYNC(m) (void) s; GIVE (n, n, 0)
-#endif
 CUresult cuMemAllocAsync (CUdeviceptr *p, size_t n, CUstream s) { GIVE_ASYNC (1); }
 CUresult cuMemAllocAsync_ptsz (CUdeviceptr *p, size_t n, CUstream s) { GIVE_ASYNC (1); }
 CUresult cuMemAllocFromPoolAsync (CUdeviceptr *p, size_t n, CUmemoryPool m, CUstream s) { (void) m; GIVE_ASYNC (POOL (m)); }
@@ -231,7 +226,6 @@ CUresult cuMemFree_v2 (CUdeviceptr p) { LOCKED (take_back (p)); }
 CUresult cuMemFree (CUdeviceptr_v1 p) { LOCKED (take_back (p)); }
 CUresult cuMemFreeAsync (CUdeviceptr p, CUstream s) { (void) s; LOCKED (take_back (p)); }
 CUresult cuMemFreeAsync_ptsz (CUdeviceptr p, CUstream s) { (void) s; LOCKED (take_back (p)); }
-#if FUZZ_ALL_KINDS
 CUresult cuMemAllocManaged (CUdeviceptr *p, size_t n, unsigned f) { LOCKED (p == NULL || n == 0 || f == 0 ? INVALID : give (p, n, n, current)); }
 
 /* Pinned memory by whole pages; a block's address is never looked at. */
@@ -258,10 +252,6 @@ give_array (void *p, uint64_t w, uint64_t h, uint64_t d)
 CUresult cuArrayCreate_v2 (CUarray *p, const CUDA_ARRAY_DESCRIPTOR *a) { LOCKED (p == NULL || a == NULL || a->Width == 0 ? INVALID : give_array (p, a->Width, a->Height, 0)); }
 CUresult cuArray3DCreate_v2 (CUarray *p, const CUDA_ARRAY3D_DESCRIPTOR *a) { LOCKED (p == NULL || a == NULL || a->Width == 0 ? INVALID : give_array (p, a->Width, a->Height, a->Depth)); }
 CUresult cuArrayDestroy (CUarray p) { LOCKED (p == NULL ? INVALID : take_back ((uintptr_t) p)); }
-#else
-/* The memory cgroup counts it; the address is never one of the others'. */
-CUresult cuMemAllocManaged (CUdeviceptr *p, size_t n, unsigned f) { LOCKED (p == NULL || n == 0 || f == 0 ? INVALID : fails () ? UNKNOWN : (*p = (uint64_t) 1 << 40, 0)); }
-#endif
 
 static int
 give_pitched (CUdeviceptr *p, size_t *pitch, uint64_t w, uint64_t h, uint64_t align)

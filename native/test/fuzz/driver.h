@@ -4,13 +4,6 @@
 
 #include "shim/cuda_abi.h"
 
-/* With the hooks of host memory, arrays and managed memory (which count where no memory cgroup can be read). */
-#if __has_include("shim/cuda_room.h")
-#define FUZZ_ALL_KINDS 1
-#else
-#define FUZZ_ALL_KINDS 0
-#endif
-
 /* The true books, kept apart from the shim's. */
 struct fuzz_truth {
   uint64_t limit_bytes;          /* 0 = none; above it the driver aborts the process */

@@ -95,7 +95,7 @@ allocate (struct actor *actor)
   unsigned at = pick (actor, POINTERS);
   if (actor->pointers[at] != 0)
     return;
-  uint64_t bytes = some_size (actor), held = truth->held_bytes, whole = charge_of (bytes), pointer = UNTOUCHED, pitch = UNTOUCHED;
+  uint64_t bytes = some_size (actor), whole = charge_of (bytes), pointer = UNTOUCHED, pitch = UNTOUCHED;
   uint32_t small = UNTOUCHED, small_pitch = UNTOUCHED;
   uint64_t refused = actor->alone ? look ().refused_count : 0;
   bool nowhere = pick (actor, 50) == 0;
@@ -141,12 +141,11 @@ allocate (struct actor *actor)
     default:
       result = cuMemAlloc_v2 (to, bytes);
     }
-  if (FUZZ_ALL_KINDS)
-    held = truth->held_bytes; /* before a refusal the pools were trimmed */
+  uint64_t held = truth->held_bytes; /* before a refusal the pools were trimmed */
   if (actor->alone && look ().refused_count != refused)
     {
       /* By how much a pool grows is known afterwards alone: it may be refused while another pool still had pages to give. */
-      bool by_pool = FUZZ_ALL_KINDS && how < 4;
+      bool by_pool = how < 4;
       MUST (look ().refused_count == refused + 1 && result == 2 && (by_pool || whole > BUDGET || held + whole > BUDGET));
     }
   if (result == 0)
@@ -187,7 +186,6 @@ let_go (struct actor *actor)
     actor->pointers[at] = 0;
 }
 
-#if FUZZ_ALL_KINDS
 /* Kept among the device's pointers: in this driver all that frees frees anything, so each goes back by any of the ways. */
 static void
 pools (struct actor *actor)
@@ -202,7 +200,8 @@ other_kinds (struct actor *actor)
   unsigned at = pick (actor, POINTERS);
   if (actor->pointers[at] != 0)
     return;
-  uint64_t bytes = some_size (actor), pointer = UNTOUCHED, held = truth->held_bytes, whole = bytes > UINT64_MAX - 4095 ? UINT64_MAX : (bytes + 4095) / 4096 * 4096;
+  uint64_t bytes = some_size (actor), pointer = UNTOUCHED;
+  uint64_t whole = bytes > UINT64_MAX - 4095 ? UINT64_MAX : (bytes + 4095) / 4096 * 4096;
   uint64_t refused = actor->alone ? look ().refused_count : 0;
   if (pick (actor, 8) == 0)
     pools (actor);
@@ -239,7 +238,7 @@ other_kinds (struct actor *actor)
       whole = charge_of (bytes);
       result = cuMemAllocManaged (to, bytes, pick (actor, 3));
     }
-  held = truth->held_bytes; /* before a refusal the pools were trimmed */
+  uint64_t held = truth->held_bytes; /* before a refusal the pools were trimmed */
   if (actor->alone && look ().refused_count != refused)
     MUST (look ().refused_count == refused + 1 && result == 2 && (whole > BUDGET || held + whole > BUDGET));
   MUST ((result == 0) == (pointer != UNTOUCHED) && (result != 0 || !nowhere));
@@ -250,19 +249,6 @@ other_kinds (struct actor *actor)
   if (pick (actor, 4) == 0 && (pick (actor, 2) ? cuMemFreeHost ((void *) (uintptr_t) pointer) : cuArrayDestroy ((CUarray) (uintptr_t) pointer)) == 0)
     actor->pointers[at] = 0;
 }
-#define managed other_kinds
-#else
-static void
-managed (struct actor *actor)
-{
-  uint64_t bytes = some_size (actor), pointer = UNTOUCHED, held = truth->held_bytes;
-  CUresult result = cuMemAllocManaged (pick (actor, 20) ? &pointer : NULL, bytes, pick (actor, 3));
-  MUST (result != 0 || (pointer == (uint64_t) 1 << 40 && bytes > 0));
-  MUST (!actor->alone || result != 0 || bytes <= BUDGET - held);
-  if (result == 0)
-    MUST (cuMemFree_v2 (pointer) != 0); /* never one of the driver's blocks */
-}
-#endif
 
 static uint64_t
 place (struct actor *actor, unsigned at)
@@ -274,7 +260,7 @@ static void
 handles (struct actor *actor)
 {
   unsigned at = pick (actor, HANDLES), where = pick (actor, PLACES);
-  uint64_t handle = UNTOUCHED, held = truth->held_bytes;
+  uint64_t handle = UNTOUCHED;
   switch (pick (actor, 6))
     {
     case 0:
@@ -284,7 +270,7 @@ handles (struct actor *actor)
           uint64_t refused = actor->alone ? look ().refused_count : 0;
           CUresult result = cuMemCreate (pick (actor, 30) ? &handle : NULL, bytes, NULL, pick (actor, 30) == 0);
           if (actor->alone && look ().refused_count != refused)
-            MUST (result == 2 && bytes > BUDGET - (FUZZ_ALL_KINDS ? truth->held_bytes : held));
+            MUST (result == 2 && bytes > BUDGET - truth->held_bytes);
           MUST ((result == 0) == (handle != UNTOUCHED));
           if (result == 0)
             actor->handles[at] = handle, actor->references[at] = 1;
@@ -472,7 +458,7 @@ static void
 step (struct actor *actor)
 {
   static void (*const calls[]) (struct actor *)
-    = { allocate, allocate, allocate, let_go, let_go, let_go, handles, handles, handles, handles, contexts, managed, names, reports };
+    = { allocate, allocate, allocate, let_go, let_go, let_go, handles, handles, handles, handles, contexts, other_kinds, names, reports };
   calls[pick (actor, actor->alone ? sizeof calls / sizeof calls[0] : sizeof calls / sizeof calls[0] - 2)](actor);
   if (pick (actor, 50) == 0)
     {
@@ -514,9 +500,7 @@ clear (struct actor *actor)
   for (unsigned i = 0; i < PLACES; i++)
     if (actor->mapped[i] != 0)
       MUST (cuMemUnmap (place (actor, i), actor->mapped[i]) == 0);
-#if FUZZ_ALL_KINDS
   MUST (cuMemPoolTrimTo ((CUmemoryPool) 1, 0) == 0 && cuMemPoolTrimTo ((CUmemoryPool) 2, 0) == 0);
-#endif
 }
 
 /* A child holds nothing of ours, and what it holds goes with it. */
