@@ -1,29 +1,24 @@
 /* A libcuda.so.1 that takes no memory and keeps true books: what lives, how much each thing takes, what ends with what. It gives out
    the address or handle that was freed last, so that a shim that remembers a moment too late is found out; it fails now and then,
    leaving rubbish in the outputs; and it aborts where more is held than the limit allows. */
-#include "driver.h"
+#include "driver_books.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCKS = 1 << 16, CONTEXTS = 32, OBJECTS = 4096, HANDLES = 4096, MAPPINGS = 4096, FIRST_ADDRESS = 0x100000 };
+enum { BLOCKS = 1 << 16, CONTEXTS = 32, FIRST_ADDRESS = 0x100000 };
 enum { POOLS = 3 }; /* 1 is the device's own */
-enum { DESTROYED = 201, NOT_FOUND = 500, OUT_OF_MEMORY = 2, INVALID = 1, UNKNOWN = 999 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct fuzz_truth own_truth, *truth = &own_truth;
+pthread_mutex_t driver_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct fuzz_truth own_truth;
+struct fuzz_truth *driver_truth = &own_truth;
 static unsigned seed = 1;
 static int failures_per_thousand;
 
 static struct block { uint64_t bytes; uint32_t context; uint32_t pool; uint32_t next_free; } blocks[BLOCKS];
 static uint32_t free_block, fresh_block = 1;
 static struct context { int alive; int references; } contexts[CONTEXTS]; /* 1 is the primary one */
-static struct object { uint64_t bytes; int references, mappings; } objects[OBJECTS];
-static struct handle { uint32_t object; uint32_t next_free; } handles[HANDLES];
-static uint32_t free_handle, fresh_handle = 1;
-static struct mapping { uint64_t at, bytes; uint32_t object; } mappings[MAPPINGS];
 static struct pool { uint64_t used_bytes, reserved_bytes; } pools[POOLS];
 static __thread uint32_t current;
 static __thread uint64_t just_pitched;
@@ -31,7 +26,7 @@ static __thread uint64_t just_pitched;
 void
 fuzz_driver_begin (struct fuzz_truth *shared, unsigned first, int failures)
 {
-  truth = shared;
+  driver_truth = shared;
   seed = first;
   failures_per_thousand = failures;
 }
@@ -44,8 +39,8 @@ charge_of (uint64_t bytes)
 }
 
 /* All below with the lock held. */
-static int
-fails (void)
+int
+driver_fails (void)
 {
   if ((int) (rand_r (&seed) % 1000) >= failures_per_thousand)
     return 0;
@@ -53,20 +48,20 @@ fails (void)
   return errors[rand_r (&seed) % 4];
 }
 
-static void
-hold (uint64_t bytes, uint64_t unseen)
+void
+driver_hold (uint64_t bytes, uint64_t unseen)
 {
-  truth->unseen_bytes += unseen;
-  uint64_t now = truth->held_bytes += bytes, seen = now - truth->unseen_bytes, most = truth->most_bytes;
-  if (truth->limit_bytes != 0 && now > truth->limit_bytes + truth->unseen_bytes)
+  driver_truth->unseen_bytes += unseen;
+  uint64_t now = driver_truth->held_bytes += bytes, seen = now - driver_truth->unseen_bytes, most = driver_truth->most_bytes;
+  if (driver_truth->limit_bytes != 0 && now > driver_truth->limit_bytes + driver_truth->unseen_bytes)
     {
       fprintf (stderr, "fuzz driver: %llu bytes held, the limit is %llu\n", (unsigned long long) seen,
-               (unsigned long long) truth->limit_bytes);
+               (unsigned long long) driver_truth->limit_bytes);
       abort ();
     }
-  while (most < seen && !__atomic_compare_exchange_n ((uint64_t *) &truth->most_bytes, &most, seen, 0, 5, 5))
+  while (most < seen && !__atomic_compare_exchange_n ((uint64_t *) &driver_truth->most_bytes, &most, seen, 0, 5, 5))
     ;
-  truth->granted++;
+  driver_truth->granted++;
 }
 
 static uint32_t
@@ -78,7 +73,7 @@ take_block (uint64_t bytes, uint64_t unseen, uint32_t context)
   if (index == free_block)
     free_block = blocks[index].next_free;
   blocks[index] = (struct block){ .bytes = bytes, .context = context };
-  hold (bytes, unseen);
+  driver_hold (bytes, unseen);
   return index;
 }
 
@@ -88,7 +83,7 @@ drop_block (uint32_t index)
   if (blocks[index].pool != 0)
     pools[blocks[index].pool].used_bytes -= blocks[index].bytes; /* the pool keeps its pages */
   else
-    truth->held_bytes -= blocks[index].bytes;
+    driver_truth->held_bytes -= blocks[index].bytes;
   blocks[index] = (struct block){ .next_free = free_block };
   free_block = index;
 }
@@ -103,23 +98,12 @@ end_context (uint32_t context)
   return 0;
 }
 
-/* The body of a function: a statement expression under the lock that gives the result. */
-#define LOCKED(...)                                                                                                    \
-  do                                                                                                                   \
-    {                                                                                                                  \
-      pthread_mutex_lock (&lock);                                                                                      \
-      int result = (__VA_ARGS__);                                                                                      \
-      pthread_mutex_unlock (&lock);                                                                                    \
-      return result;                                                                                                   \
-    }                                                                                                                  \
-  while (0)
-
 /* `known` is what the caller could say beforehand. */
 static int
 give_charged (uint64_t *pointer, uint64_t bytes, uint64_t known, uint32_t context)
 {
   *pointer = 0xdeadbeef;
-  int error = bytes > (uint64_t) 1 << 61 ? OUT_OF_MEMORY : context != 0 && !contexts[context].alive ? DESTROYED : fails ();
+  int error = bytes > (uint64_t) 1 << 61 ? OUT_OF_MEMORY : context != 0 && !contexts[context].alive ? DESTROYED : driver_fails ();
   if (error != 0)
     return error;
   uint32_t index = take_block (bytes, bytes - known, context);
@@ -156,7 +140,7 @@ take_back (uint64_t pointer)
   if (pointer < FIRST_ADDRESS || pointer % 512 != 0 || index == 0 || index >= fresh_block || blocks[index].bytes == 0)
     return INVALID;
   /* Never for what the shim itself gives back, because it turned out to take more than fits: nobody else could try again. */
-  int error = blocks[index].pool != 0 || pointer == just_pitched ? 0 : fails ();
+  int error = blocks[index].pool != 0 || pointer == just_pitched ? 0 : driver_fails ();
   if (error == 0)
     drop_block ((uint32_t) index);
   return error;
@@ -175,7 +159,7 @@ give_from_pool (CUdeviceptr *p, uint64_t size, uint64_t pool)
 {
   enum { PAGE = 2 << 20 };
   *p = 0xdeadbeef;
-  int error = pool == 0 || pool >= POOLS ? INVALID : size > (uint64_t) 1 << 60 ? OUT_OF_MEMORY : fails ();
+  int error = pool == 0 || pool >= POOLS ? INVALID : size > (uint64_t) 1 << 60 ? OUT_OF_MEMORY : driver_fails ();
   uint32_t index = error != 0 ? 0 : free_block != 0 ? free_block : fresh_block < BLOCKS ? fresh_block++ : 0;
   if (index == 0)
     return error != 0 ? error : OUT_OF_MEMORY;
@@ -190,7 +174,7 @@ give_from_pool (CUdeviceptr *p, uint64_t size, uint64_t pool)
       /* Nobody can know beforehand: two who count on the same idle page both grow. */
       uint64_t growth = (from->used_bytes - from->reserved_bytes + PAGE - 1) / PAGE * PAGE;
       from->reserved_bytes += growth;
-      hold (growth, growth);
+      driver_hold (growth, growth);
     }
   *p = FIRST_ADDRESS + (uint64_t) index * 512;
   return 0;
@@ -206,7 +190,7 @@ trim_pool (uint64_t pool, uint64_t keep)
     least = keep;
   if (pools[pool].reserved_bytes > least)
     {
-      truth->held_bytes -= pools[pool].reserved_bytes - least;
+      driver_truth->held_bytes -= pools[pool].reserved_bytes - least;
       pools[pool].reserved_bytes = least;
     }
   return 0;
@@ -280,144 +264,12 @@ cuMemAllocPitch (CUdeviceptr_v1 *p, uint32_t *pitch, uint32_t w, uint32_t h, uin
     return INVALID;
   CUdeviceptr wide = 0;
   size_t wide_pitch = 0;
-  pthread_mutex_lock (&lock);
+  pthread_mutex_lock (&driver_lock);
   int error = give_pitched (&wide, &wide_pitch, w, h, 512);
-  pthread_mutex_unlock (&lock);
+  pthread_mutex_unlock (&driver_lock);
   *p = (uint32_t) wide, *pitch = (uint32_t) wide_pitch;
   return error;
 }
-
-/* ---- memory by handle ---- */
-
-static int
-new_handle (uint64_t *value, uint32_t object)
-{
-  uint32_t index = free_handle != 0 ? free_handle : fresh_handle < HANDLES ? fresh_handle++ : 0;
-  if (index == 0)
-    return OUT_OF_MEMORY;
-  if (index == free_handle)
-    free_handle = handles[index].next_free;
-  handles[index] = (struct handle){ .object = object };
-  *value = index;
-  return 0;
-}
-
-static void
-settle_object (uint32_t object)
-{
-  if (objects[object].references != 0 || objects[object].mappings != 0)
-    return;
-  truth->held_bytes -= objects[object].bytes;
-  objects[object].bytes = 0;
-}
-
-static int
-create (uint64_t *handle, uint64_t bytes)
-{
-  uint32_t object = 1;
-  *handle = 0xdeadbeef;
-  if (bytes % (2u << 20) != 0)
-    return INVALID;
-  int error = bytes > (uint64_t) 1 << 60 ? OUT_OF_MEMORY : fails ();
-  while (object < OBJECTS && objects[object].bytes != 0)
-    object++;
-  if (error == 0)
-    error = object == OBJECTS ? OUT_OF_MEMORY : new_handle (handle, object);
-  if (error != 0)
-    return error;
-  objects[object] = (struct object){ .bytes = bytes, .references = 1 };
-  hold (bytes, 0);
-  return 0;
-}
-
-static int
-known_handle (uint64_t handle)
-{
-  return handle > 0 && handle < fresh_handle && handles[handle].object != 0;
-}
-
-static int
-release (uint64_t handle)
-{
-  if (!known_handle (handle))
-    return INVALID;
-  uint32_t object = handles[handle].object;
-  if (--objects[object].references == 0)
-    {
-      handles[handle] = (struct handle){ .next_free = free_handle };
-      free_handle = (uint32_t) handle;
-    }
-  settle_object (object);
-  return 0;
-}
-
-static int
-map (uint64_t at, uint64_t bytes, uint64_t handle)
-{
-  int place = -1;
-  if (!known_handle (handle) || bytes == 0 || bytes > objects[handles[handle].object].bytes)
-    return INVALID;
-  for (int i = 0; i < MAPPINGS; i++)
-    {
-      if (mappings[i].bytes == 0)
-        place = i;
-      else if (at < mappings[i].at + mappings[i].bytes && mappings[i].at < at + bytes)
-        return INVALID;
-    }
-  int error = place < 0 ? OUT_OF_MEMORY : fails ();
-  if (error != 0)
-    return error;
-  mappings[place] = (struct mapping){ .at = at, .bytes = bytes, .object = handles[handle].object };
-  objects[mappings[place].object].mappings++;
-  return 0;
-}
-
-/* Whole mappings only, as the real one. */
-static int
-unmap (uint64_t at, uint64_t bytes)
-{
-  uint64_t covered = 0;
-  for (int i = 0; i < MAPPINGS; i++)
-    if (mappings[i].bytes != 0 && mappings[i].at >= at && mappings[i].at + mappings[i].bytes <= at + bytes)
-      covered += mappings[i].bytes;
-  if (covered == 0 || covered != bytes)
-    return INVALID;
-  for (int i = 0; i < MAPPINGS; i++)
-    if (mappings[i].bytes != 0 && mappings[i].at >= at && mappings[i].at + mappings[i].bytes <= at + bytes)
-      {
-        objects[mappings[i].object].mappings--;
-        settle_object (mappings[i].object);
-        mappings[i].bytes = 0;
-      }
-  return 0;
-}
-
-static int
-retain_mapped (uint64_t *handle, uint64_t at)
-{
-  for (int i = 0; i < MAPPINGS; i++)
-    if (mappings[i].bytes != 0 && at - mappings[i].at < mappings[i].bytes)
-      {
-        uint32_t object = mappings[i].object;
-        int error = 0;
-        uint64_t value = 0;
-        for (uint32_t h = 1; h < fresh_handle; h++)
-          if (handles[h].object == object)
-            value = h;
-        if (value == 0)
-          error = new_handle (&value, object);
-        if (error == 0)
-          objects[object].references++, *handle = value;
-        return error;
-      }
-  return INVALID;
-}
-
-CUresult cuMemCreate (CUmemGenericAllocationHandle *h, size_t n, const CUmemAllocationProp *p, unsigned long long f) { (void) p; LOCKED (h == NULL || n == 0 || f != 0 ? INVALID : create (h, n)); }
-CUresult cuMemRelease (CUmemGenericAllocationHandle h) { LOCKED (release (h)); }
-CUresult cuMemMap (CUdeviceptr p, size_t n, size_t o, CUmemGenericAllocationHandle h, unsigned long long f) { LOCKED (o != 0 || f != 0 ? INVALID : map (p, n, h)); }
-CUresult cuMemUnmap (CUdeviceptr p, size_t n) { LOCKED (unmap (p, n)); }
-CUresult cuMemRetainAllocationHandle (CUmemGenericAllocationHandle *h, void *a) { LOCKED (h == NULL ? INVALID : retain_mapped (h, (uintptr_t) a)); }
 
 /* ---- contexts ---- */
 
@@ -468,11 +320,11 @@ cuGetProcAddress_v2 (const char *symbol, void **function, int version, uint64_t 
   if (symbol == NULL || function == NULL)
     return INVALID;
   snprintf (name, sizeof name, "%.100s%s", symbol, (flags & SPARK_CUDA_PER_THREAD_STREAM) != 0 ? "_ptsz" : version >= 3020 ? "_v2" : "");
-  pthread_mutex_lock (&lock);
+  pthread_mutex_lock (&driver_lock);
   void *found = fuzz_own_symbol (name);
   if (found == NULL)
     found = strncmp (symbol, "cu", 2) == 0 ? fuzz_own_symbol (symbol) : NULL;
-  pthread_mutex_unlock (&lock);
+  pthread_mutex_unlock (&driver_lock);
   *function = version < 2000 ? NULL : found;
   if (status != NULL)
     *status = *function != NULL ? 0 : found != NULL ? 2 : 1;

@@ -1,0 +1,65 @@
+/* What the fuzz program's two files share: one thread's view of what it holds, and a way to say what must be true. */
+#ifndef SPARK_TEST_FUZZ_FUZZ_H
+#define SPARK_TEST_FUZZ_FUZZ_H
+
+#include "common/ledger.h"
+#include "driver.h"
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MIB ((uint64_t) 1 << 20)
+#define BUDGET (256 * MIB)
+
+enum { POINTERS = 48, HANDLES = 16, PLACES = 64, CONTEXTS = 3, UNTOUCHED = 0x7e57 };
+
+extern struct fuzz_truth *fuzz_truth;
+extern unsigned fuzz_round_seed;
+
+#define MUST(condition)                                                                                                \
+  do                                                                                                                   \
+    if (!(condition))                                                                                                  \
+      {                                                                                                                \
+        fprintf (stderr, "fuzz: seed %u: %s:%d: not true: %s\n", fuzz_round_seed, __FILE__, __LINE__, #condition);           \
+        abort ();                                                                                                      \
+      }                                                                                                                \
+  while (0)
+
+struct actor {
+  unsigned seed;
+  int index;
+  int alone; /* nobody else runs: all can be checked after each call */
+  uint64_t pointers[POINTERS];
+  uintptr_t owners[POINTERS]; /* the context that the pointer ends with, 0 = none */
+  uintptr_t current;
+  uint64_t handles[HANDLES];
+  int references[HANDLES];
+  uint64_t mapped[PLACES]; /* by place: bytes of the mapping that begins there */
+  CUcontext contexts[CONTEXTS];
+  int primaries;
+};
+
+/* The ledger as others see it. */
+struct spark_ledger_view fuzz_look (void);
+
+/* A number below `below`, of the actor's own row. */
+static inline unsigned
+pick (struct actor *actor, unsigned below)
+{
+  return (unsigned) rand_r (&actor->seed) % below;
+}
+
+/* calls_other.c */
+void fuzz_contexts (struct actor *actor);
+void fuzz_names (struct actor *actor);
+void fuzz_reports (struct actor *actor);
+/* A context has ended: its pointers name nothing any more, or what another thread was given since. */
+void fuzz_forget_owned (struct actor *actor, uintptr_t context);
+
+/* One random call, checked. */
+void fuzz_step (struct actor *actor);
+
+/* Everything that the actor holds goes back, however often the driver fails meanwhile. */
+void fuzz_clear (struct actor *actor);
+
+#endif
