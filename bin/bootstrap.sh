@@ -112,6 +112,11 @@ if [ "$goal" != shim ] && have "$other_arch-linux-gnu-gcc" && have apt-get && [ 
   fi
   rm -rf "$apt"
 fi
+# C libraries of other releases, which the shim is loaded into; the test names what could not be had.
+if [ "$goal" = test ] && have apt-get && have dpkg && [ ! -e native/build/images/complete ]; then
+  say "fetching C libraries of other Debian releases"
+  (cd native && quietly sh test/shim/fetch_images.sh "$(dpkg --print-architecture)") || say "none could be fetched; what needs them is left out and named"
+fi
 jobs=$(nproc 2>/dev/null || echo 2)
 if ! quietly make -s -C native -j"$jobs"; then
   say "the native parts could not be built; see above"

@@ -21,4 +21,4 @@ $(B)/libspark-cuda.so: $(B)/libspark-shim.so $(SHIM_STUB)/libcuda.so.1
 $(B)/libspark-nvml.so: $(B)/libspark-shim.so $(SHIM_STUB)/libnvidia-ml.so.1
 $(SHIM_REDIRECTS):
 	$(CC) -shared -nostdlib -Wl,--no-as-needed -Wl,-soname,$(@F) -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--build-id=sha1 -o $@ $^
-include test/shim/tests.mk
+include test/shim/tests.mk test/shim/images.mk
