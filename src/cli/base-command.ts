@@ -53,7 +53,9 @@ export function describeFailure(error: Error, commandId: string | undefined): Js
   }
   if (isUsageError(error)) {
     // The parser adds a line of its own, "See more help with --help".
-    const message = error.message.replace(/\nSee more help with --help$/, '').replaceAll('\n', ' ')
+    const message =
+      describeMissingArg(error, commandId) ??
+      error.message.replace(/\nSee more help with --help$/, '').replaceAll('\n', ' ')
     const hint = `See: spark-run ${commandId === undefined ? '' : `${commandId} `}--help`
     return { error: { code: 'USAGE', message: lowerFirst(message), hint, exit: EXIT_USAGE } }
   }
@@ -63,6 +65,15 @@ export function describeFailure(error: Error, commandId: string | undefined): Js
 /** What oclif's parser throws; `this.exit()` throws the same kind, without being a mistake. */
 function isUsageError(error: Error): boolean {
   return error instanceof Errors.CLIError && !(error instanceof Errors.ExitError)
+}
+
+/** The parser's own words for a missing argument are a small table. */
+function describeMissingArg(error: Error, commandId: string | undefined): string | undefined {
+  const { args } = error as { args?: readonly { name: string; description?: string }[] }
+  const [missing] = Array.isArray(args) && error.message.startsWith('Missing ') ? args : []
+  return missing === undefined
+    ? undefined
+    : `${commandId ?? 'the command'} lacks its ${missing.name}: ${missing.description ?? 'it cannot do without'}`
 }
 
 function lowerFirst(text: string): string {

@@ -33,7 +33,8 @@ export function statusView({ machine, guard, containers, counts }: Status): stri
 }
 
 function describeGuard({ running, state }: Status['guard']): string {
-  if (!running) return 'not running: nobody protects this host'
+  if (!running)
+    return 'not running: nobody protects this host until spark-run install or spark-run docker run starts it'
   if (state === null) return 'running'
   const lacks = [state.realtime ? [] : ['realtime priority'], state.lockedMemory ? [] : ['locked memory']].flat()
   return [

@@ -103,3 +103,12 @@ test('no name at all is a mistake on the command line: exit code 2, one sentence
   expect(result.stderr).toContain('spark-run explain --help')
   expect(result.stderr).not.toContain('    at ')
 })
+
+test('without a container it says what is missing, and nothing else', () => {
+  expect(explain()).toMatchObject({
+    status: 2,
+    stdout: '',
+    stderr:
+      'spark-run: explain lacks its container: name, id or request of the container\nSee: spark-run explain --help\n',
+  })
+})

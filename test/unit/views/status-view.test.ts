@@ -34,7 +34,7 @@ describe('the status for people', () => {
       'memory    ██████████··························┃··· 90.0 GiB of 120.0 GiB available',
       'reserve   12.0 GiB',
       'left      108.0 GiB for new containers',
-      'guard     not running: nobody protects this host',
+      'guard     not running: nobody protects this host until spark-run install or spark-run docker run starts it',
       'so far    0 kills, 1 refusal',
       '',
       'No container is under spark-run.',
