@@ -12,20 +12,22 @@ enum {
   ASK_AFRESH_bytes = 256 << 20
 };
 
+/* Looked up: clock_gettime itself came with glibc 2.17, later than what the x86_64 shim may name. When the program starts: a child
+   forked from several threads may have been left with the loader's lock held. */
+static int (*clock_of_libc) (clockid_t clock, struct timespec *time);
+
+__attribute__ ((constructor)) static void
+find_clock (void)
+{
+  clock_of_libc = (int (*) (clockid_t, struct timespec *)) spark_libc_symbol ("clock_gettime");
+}
+
 static uint64_t
 now_ns (void)
 {
-  /* Looked up: clock_gettime itself came with glibc 2.17, later than what the x86_64 shim may name. */
-  static _Atomic (void *) known;
-  int (*clock) (clockid_t, struct timespec *) = (int (*) (clockid_t, struct timespec *)) known;
-  if (clock == NULL)
-    {
-      clock = (int (*) (clockid_t, struct timespec *)) spark_libc_symbol ("clock_gettime");
-      known = (void *) clock;
-    }
   struct timespec time = { 0 };
-  if (clock != NULL)
-    clock (CLOCK_MONOTONIC_COARSE, &time);
+  if (clock_of_libc != NULL)
+    clock_of_libc (CLOCK_MONOTONIC_COARSE, &time);
   else
     raw_syscall (SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &time, 0, 0);
   return (uint64_t) time.tv_sec * 1000000000u + (uint64_t) time.tv_nsec;

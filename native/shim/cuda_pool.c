@@ -75,15 +75,17 @@ follow (struct spark_process *process, struct spark_track_entry *entry, uint64_t
 static uint64_t
 follow_all (struct spark_process *process, bool trim)
 {
-  __typeof__ (&cuMemPoolTrimTo) trim_to = SPARK_REAL (cuMemPoolTrimTo);
   uint64_t given_back = 0;
   spark_lock_take (&process->pools_lock);
+  /* Not looked up in vain: programs without a driver come here too, to ask for /proc/meminfo, and so do children that were forked while
+     another thread held the loader's lock. */
+  __typeof__ (&cuMemPoolTrimTo) trim_to = trim && process->pools.count > 0 ? SPARK_REAL (cuMemPoolTrimTo) : NULL;
   for (size_t i = 0; i < process->pools.capacity; i++)
     {
       struct spark_track_entry *entry = &process->pools.entries[i];
       if (entry->key == 0)
         continue;
-      if (trim && trim_to != NULL)
+      if (trim_to != NULL)
         trim_to ((CUmemoryPool) (uintptr_t) entry->key, 0);
       follow (process, entry, &given_back);
     }

@@ -52,14 +52,32 @@ own_state (void)
   return state;
 }
 
-bool
-spark_environment_is_trusted (void)
+static bool
+look_at_rights (void)
 {
   /* Looked up: getauxval came with glibc 2.16. */
   unsigned long (*auxiliary) (unsigned long) = (unsigned long (*) (unsigned long)) spark_libc_symbol ("getauxval");
   if (auxiliary != NULL)
     return auxiliary (AT_SECURE) == 0;
   return getuid () == geteuid () && getgid () == getegid ();
+}
+
+/* Looking up takes the loader's lock, and a child forked from several threads may have been left with that lock held: so it is done
+   when the program starts, or at the first call where that comes before. */
+bool
+spark_environment_is_trusted (void)
+{
+  enum { UNKNOWN, TRUSTED, UNTRUSTED };
+  static _Atomic int seen;
+  if (seen == UNKNOWN)
+    seen = look_at_rights () ? TRUSTED : UNTRUSTED;
+  return seen == TRUSTED;
+}
+
+__attribute__ ((constructor)) static void
+look_early (void)
+{
+  spark_environment_is_trusted ();
 }
 
 static const char *
