@@ -29,6 +29,9 @@ describe('a ledger read from outside the container', () => {
   const foreign: [string, Buffer][] = [
     ['an empty file', Buffer.alloc(0)],
     ['half a header', ledgerBytes({}).subarray(0, 40)],
+    ['a header without its slots', ledgerBytes({}).subarray(0, 4100)],
+    ['no slots', ledgerBytes({}, { slots: 0 })],
+    ['more slots than can be', ledgerBytes({}, { slots: 4097 })],
     ['another magic', Buffer.alloc(4096, 'x')],
     ['another version', ledgerBytes({}, { version: 2 })],
     ['a number that cannot be', ledgerBytes({ usedBytes: Number.MAX_SAFE_INTEGER + 1 })],
