@@ -1,5 +1,5 @@
 #!/bin/sh
-# The aarch64 shim under an emulator: the same tests of redirect, hooks and contexts. Runs in native/.
+# The aarch64 shim under an emulator: the programs that neither start others nor fork among threads, which it cannot do. Runs in native/.
 set -u
 skip() {
   echo "ok 1 - the aarch64 shim under qemu # SKIP $1"
@@ -11,7 +11,7 @@ emulator=$(command -v qemu-aarch64-static || command -v qemu-aarch64) || skip 'n
 command -v aarch64-linux-gnu-gcc >/dev/null || skip 'no aarch64-linux-gnu-gcc; Debian: gcc-aarch64-linux-gnu'
 [ -d /usr/aarch64-linux-gnu/lib ] || skip 'no C library for aarch64 in /usr/aarch64-linux-gnu; Debian: libc6-dev-arm64-cross'
 
-tests='test_redirect test_hooks test_contexts test_pools test_kinds test_nvml test_host_views test_host_figures test_limits'
+tests='test_redirect test_scopes test_hooks test_contexts test_trace test_same_address test_pools test_kinds test_nvml test_host_views test_host_figures test_limits'
 at=build/aarch64
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
