@@ -27,6 +27,8 @@ export abstract class BaseCommand extends Command {
     const failure = describeFailure(error, this.id)
     if (failure === undefined) return super.catch(error)
     process.exitCode = failure.error.exit
+    // Under NODE_ENV=development or test oclif would add that parsing was forgotten.
+    this.parsed = true
     if (this.jsonEnabled()) {
       this.logJson(failure)
       return
