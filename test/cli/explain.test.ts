@@ -98,13 +98,6 @@ test('an unknown name: exit code 1, in words and in JSON, and what was perhaps m
 })
 
 test('no name at all is a mistake on the command line: exit code 2, one sentence and where to look', () => {
-  const result = explain()
-  expect(result).toMatchObject({ status: 2, stdout: '' })
-  expect(result.stderr).toContain('spark-run explain --help')
-  expect(result.stderr).not.toContain('    at ')
-})
-
-test('without a container it says what is missing, and nothing else', () => {
   expect(explain()).toMatchObject({
     status: 2,
     stdout: '',
