@@ -330,7 +330,9 @@ spark_ledger_reserve (struct spark_ledger_client *client, uint64_t bytes, uint64
 void
 spark_ledger_commit (struct spark_ledger_client *client)
 {
-  uint64_t used = sum_of_slots (client), peak = client->header->peak_bytes;
+  /* The sum at the last reservation, by whomever: one that was there. Adding up the slots here, without the lock, would see some of them
+     before a change and some after. */
+  uint64_t used = client->header->used_bytes, peak = client->header->peak_bytes;
   while (peak < used && !atomic_compare_exchange_weak (&client->header->peak_bytes, &peak, used))
     ;
 }
