@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import path from 'node:path'
 import * as v from 'valibot'
-import { changeSharedNote, holderOfOurs, holderSchema, othersAmong } from '../host/shared-note.js'
+import { changeSharedNote, holderOfOurs, holderSchema, othersAmong, parseSharedNote } from '../host/shared-note.js'
 
 /** What dockerd and containerd make at fixed places, whatever their configuration says; what lies deeper comes first. */
 const FIXED_PLACES = [
@@ -33,7 +33,7 @@ const noteFileOf = (root: string) => path.join(root, 'run/spark-run-dockerd.json
 /** Remembers, before a daemon of `dir` starts, which of the fixed places are not there yet. */
 export function rememberFixedPlaces(dir: string, root = '/'): void {
   changeSharedNote(noteFileOf(root), (text) => {
-    const known = parseNote(text)
+    const known = parseSharedNote(text, noteSchema)
     const missing = FIXED_PLACES.filter((place) => !existsSync(path.join(root, place)))
     const note: Note = {
       absent: [...new Set([...(known?.absent ?? []), ...missing])],
@@ -49,7 +49,7 @@ export function rememberFixedPlaces(dir: string, root = '/'): void {
  */
 export function clearFixedPlaces(dir: string, root = '/'): void {
   changeSharedNote(noteFileOf(root), (text) => {
-    const known = parseNote(text)
+    const known = parseSharedNote(text, noteSchema)
     if (known === undefined) return { text: '', result: undefined }
     const holders = othersAmong(known.holders, dir)
     if (holders.length > 0) return { text: JSON.stringify({ ...known, holders } satisfies Note), result: undefined }
@@ -87,15 +87,5 @@ function listIfPresent(dir: string): string[] {
     return readdirSync(dir)
   } catch {
     return []
-  }
-}
-
-function parseNote(text: string): Note | undefined {
-  try {
-    const result = v.safeParse(noteSchema, JSON.parse(text))
-    return result.success ? result.output : undefined
-  } catch {
-    // Empty: no private daemon runs.
-    return undefined
   }
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import * as v from 'valibot'
 import type { HugePages } from './meminfo.js'
-import { changeSharedNote, holderOfOurs, holderSchema, othersAmong } from './shared-note.js'
+import { changeSharedNote, holderOfOurs, holderSchema, othersAmong, parseSharedNote } from './shared-note.js'
 
 /** Where the setting is, and where those who raised it remember together what it was. */
 interface OvercommitPlaces {
@@ -48,7 +48,7 @@ export function raiseOvercommit(wantedPages: number, places = HOST_PLACES): Chan
   try {
     return changeSharedNote(places.noteFile, (text) => {
       const now = current()
-      const known = parseNote(text)
+      const known = parseSharedNote(text, noteSchema)
       const holders = [...othersAmong(known?.holders ?? [], key), { ...holderOfOurs(key), pages: wantedPages }]
       const before = known?.ours === now ? known.before : now
       const wantedByAll = holders.reduce((sum, holder) => sum + holder.pages, 0)
@@ -64,7 +64,7 @@ export function raiseOvercommit(wantedPages: number, places = HOST_PLACES): Chan
 /** Puts a setting back once nobody holds it any more, unless somebody else has changed it since. */
 export function restoreSetting({ file, noteFile, key }: ChangedSetting): void {
   changeSharedNote(noteFile, (text) => {
-    const known = parseNote(text)
+    const known = parseSharedNote(text, noteSchema)
     if (known === undefined) return { text: '', result: undefined }
     const holders = othersAmong(known.holders, key)
     if (holders.length > 0) {
@@ -79,14 +79,4 @@ export function restoreSetting({ file, noteFile, key }: ChangedSetting): void {
       writeFileSync(file, known.before)
     return { text: '', result: undefined }
   })
-}
-
-function parseNote(text: string): Note | undefined {
-  try {
-    const result = v.safeParse(noteSchema, JSON.parse(text))
-    return result.success ? result.output : undefined
-  } catch {
-    // Empty: nobody holds it.
-    return undefined
-  }
 }

@@ -35,6 +35,17 @@ export function othersAmong<H extends Holder>(holders: readonly H[], key: string
   return holders.filter((holder) => holder.key !== key && isRunning(holder.process))
 }
 
+/** What a note says; undefined where there is none, or none of this shape. */
+export function parseSharedNote<N>(text: string, schema: v.GenericSchema<unknown, N>): N | undefined {
+  try {
+    const result = v.safeParse(schema, JSON.parse(text))
+    return result.success ? result.output : undefined
+  } catch {
+    // Empty: nobody holds it.
+    return undefined
+  }
+}
+
 /**
  * Changes a small file that several processes share, one at a time. `change` gets its text, empty where there is none, and
  * returns the new one; an empty one removes the file.
