@@ -2,6 +2,7 @@
    is said to hold more than the container's budget, since tools add these up and compare them with the total that we tell. */
 #include "call.h"
 #include "nvml_abi.h"
+#include "report.h"
 
 static bool
 cap (unsigned long long *bytes, uint64_t budget_bytes)
@@ -17,7 +18,7 @@ cap (unsigned long long *bytes, uint64_t budget_bytes)
   SPARK_NVML_HOOK (symbol, (nvmlDevice_t device, unsigned *count, element *processes), (device, count, processes))     \
   {                                                                                                                    \
     nvmlReturn_t result = real (device, count, processes);                                                             \
-    uint64_t budget = call->process->budget.ledger.header->budget_bytes;                                               \
+    uint64_t budget = spark_report_total (call->process, 0);                                                           \
     for (unsigned i = 0; result == SPARK_NVML_SUCCESS && count != NULL && processes != NULL && i < *count; i++)        \
       if (cap (&processes[i].usedGpuMemory, budget))                                                                   \
         call->by = SPARK_BY_SHIM;                                                                                      \
@@ -40,7 +41,7 @@ SPARK_NVML_HOOK (nvmlDeviceGetBAR1MemoryInfo, (nvmlDevice_t device, nvmlBAR1Memo
   nvmlReturn_t result = real (device, memory);
   if (result != SPARK_NVML_SUCCESS || memory == NULL)
     return result;
-  if (cap (&memory->bar1Total, call->process->budget.ledger.header->budget_bytes))
+  if (cap (&memory->bar1Total, spark_report_total (call->process, 0)))
     {
       cap (&memory->bar1Used, memory->bar1Total);
       memory->bar1Free = memory->bar1Total - memory->bar1Used;

@@ -83,6 +83,27 @@ begin_under_shim (char **argv, uint64_t budget_bytes)
   make_ledger (budget_bytes);
 }
 
+/* Opens the simulated driver in this process and starts it, with a machine of `total` in ordinary memory; NULL where it does not. Before
+   any other driver: a process has one. */
+__attribute__ ((unused)) static void *
+start_simulator (const char *total)
+{
+  setenv ("SPARK_SIM_TOTAL", total, 1);
+  setenv ("SPARK_SIM_PAGES", "anonymous", 1);
+  void *cuda = dlopen (in_build ("sim/libcuda.so.1"), RTLD_NOW);
+  CUresult (*init) (unsigned) = cuda != NULL ? (__typeof__ (init)) dlsym (cuda, "cuInit") : NULL;
+  return init != NULL && init (0) == 0 ? cuda : NULL;
+}
+
+/* A new context of its device, current in this thread; NULL where there is none to be had. */
+__attribute__ ((unused)) static CUcontext
+simulated_context (void *cuda)
+{
+  CUresult (*create) (CUcontext *, unsigned, CUdevice) = (__typeof__ (create)) dlsym (cuda, "cuCtxCreate_v2");
+  CUcontext context = NULL;
+  return create != NULL && create (&context, 0, 0) == 0 ? context : NULL;
+}
+
 /* Is this function one of the shim's? */
 __attribute__ ((unused)) static int
 is_ours (void *function)

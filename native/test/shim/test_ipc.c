@@ -20,10 +20,8 @@ used (void)
 static bool
 driver_starts (void)
 {
-  CUresult (*init) (unsigned) = (__typeof__ (init)) dlsym (cuda, "cuInit");
-  CUresult (*create) (CUcontext *, unsigned, CUdevice) = (__typeof__ (create)) dlsym (cuda, "cuCtxCreate_v2");
-  CUcontext context = NULL;
-  return init != NULL && create != NULL && init (0) == 0 && create (&context, 0, 0) == 0;
+  cuda = start_simulator ("1g");
+  return cuda != NULL && simulated_context (cuda) != NULL;
 }
 
 /* Who borrows: everything it does leaves the books alone. The first step that went wrong, or 0. */
@@ -31,12 +29,12 @@ static int
 borrow (int handle_fd, int done_fd)
 {
   struct ipc_handle handle;
+  if (read (handle_fd, &handle, sizeof handle) != (ssize_t) sizeof handle || !driver_starts ())
+    return 1;
   CUresult (*open_handle) (CUdeviceptr *, struct ipc_handle, unsigned)
     = (__typeof__ (open_handle)) dlsym (cuda, "cuIpcOpenMemHandle_v2");
   CUresult (*close_handle) (CUdeviceptr) = (__typeof__ (close_handle)) dlsym (cuda, "cuIpcCloseMemHandle");
   CUdeviceptr lent = 0, own = 0;
-  if (read (handle_fd, &handle, sizeof handle) != (ssize_t) sizeof handle || !driver_starts ())
-    return 1;
   if (open_handle (&lent, handle, 1) != 0 || lent == 0 || used () != 64 * MIB)
     return 2;
   /* It takes the rest of the budget beside it, and no more. */
@@ -51,21 +49,23 @@ int
 main (int argc, char **argv)
 {
   (void) argc;
-  setenv ("SPARK_SIM_TOTAL", "1g", 1);
-  setenv ("SPARK_SIM_PAGES", "anonymous", 1);
   begin_under_shim (argv, BUDGET);
-  cuda = dlopen (in_build ("sim/libcuda.so.1"), RTLD_NOW);
   int handles[2], done[2];
-  if (cuda == NULL || pipe (handles) != 0 || pipe (done) != 0)
+  if (pipe (handles) != 0 || pipe (done) != 0)
     return 1;
   fflush (stdout);
   pid_t pid = fork (); /* before the driver starts: a context does not survive a fork */
   if (pid == 0)
-    _exit (borrow (handles[0], done[1]));
+    {
+      close (handles[1]); /* should the lender end early, the borrower hears of it */
+      _exit (borrow (handles[0], done[1]));
+    }
+  if (!driver_starts ())
+    return 1;
   CUresult (*get_handle) (struct ipc_handle *, CUdeviceptr) = (__typeof__ (get_handle)) dlsym (cuda, "cuIpcGetMemHandle");
   struct ipc_handle handle = { { 0 } };
   CUdeviceptr pointer = 0;
-  CHECK (driver_starts () && CALL (cuMemAlloc_v2) (&pointer, 64 * MIB) == 0 && get_handle (&handle, pointer) == 0);
+  CHECK (CALL (cuMemAlloc_v2) (&pointer, 64 * MIB) == 0 && get_handle (&handle, pointer) == 0);
   CHECK (write (handles[1], &handle, sizeof handle) == (ssize_t) sizeof handle);
   int status = -1;
   CHECK (waitpid (pid, &status, 0) == pid);

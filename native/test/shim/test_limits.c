@@ -26,21 +26,12 @@ stacks (uint64_t bytes)
   return bytes * SMS * THREADS;
 }
 
-static CUcontext
-new_context (void)
-{
-  CUresult (*create) (CUcontext *, unsigned, CUdevice) = (__typeof__ (create)) dlsym (cuda, "cuCtxCreate_v2");
-  CUcontext context = NULL;
-  CHECK (create (&context, 0, 0) == 0);
-  return context;
-}
-
 static void
 test_limit (void)
 {
-  CUcontext context = new_context ();
+  CUcontext context = simulated_context (cuda);
   size_t own = 0;
-  CHECK (CALL (cuCtxGetLimit) (&own, STACK) == 0 && own > 0);
+  CHECK (context != NULL && CALL (cuCtxGetLimit) (&own, STACK) == 0 && own > 0);
   CHECK (set_limit (STACK, own) == 0 && used () == 0);
   CHECK (set_limit (STACK, own + 1024) == 0 && used () == stacks (1024));
   CHECK (set_limit (STACK, own + 512) == 0 && used () == stacks (512));
@@ -63,12 +54,9 @@ int
 main (int argc, char **argv)
 {
   (void) argc;
-  setenv ("SPARK_SIM_TOTAL", "1g", 1);
-  setenv ("SPARK_SIM_PAGES", "anonymous", 1);
   begin_under_shim (argv, BUDGET);
-  cuda = dlopen (in_build ("sim/libcuda.so.1"), RTLD_NOW);
-  CUresult (*init) (unsigned) = cuda != NULL ? (__typeof__ (init)) dlsym (cuda, "cuInit") : NULL;
-  if (init == NULL || init (0) != 0)
+  cuda = start_simulator ("1g");
+  if (cuda == NULL)
     return 1;
   test_limit ();
   return check_done ();

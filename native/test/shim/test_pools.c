@@ -188,21 +188,13 @@ test_graphs (void)
   test_done ("an allocation that a capture turns into a node takes nothing from its pool");
 }
 
-/* On the simulator, whose pools keep nothing. */
 static int
 sim_body (void)
 {
-  setenv ("SPARK_SIM_TOTAL", "16g", 1);
-  setenv ("SPARK_SIM_PAGES", "anonymous", 1);
-  cuda = dlopen (in_build ("sim/libcuda.so.1"), RTLD_NOW);
-  if (cuda == NULL)
+  cuda = start_simulator ("16g");
+  if (cuda == NULL || simulated_context (cuda) == NULL)
     return 1;
-  CUresult (*init) (unsigned) = (__typeof__ (init)) dlsym (cuda, "cuInit");
-  CUresult (*create) (CUcontext *, unsigned, CUdevice) = (__typeof__ (create)) dlsym (cuda, "cuCtxCreate_v2");
-  CUcontext context = NULL;
   CUdeviceptr a = 0, b = 7;
-  if (init (0) != 0 || create (&context, 0, 0) != 0)
-    return 2;
   if (CALL (cuMemAllocAsync) (&a, 64 * MIB, NULL) != 0 || used () != 64 * MIB)
     return 3;
   if (CALL (cuMemAllocAsync) (&b, BUDGET, NULL) != 2 || b != 7)
