@@ -134,8 +134,9 @@ fi
 # Newer than the last compilation that went well: a source, or a directory that lost one.
 if [ ! -e dist/.compiled ] || [ -n "$(find src tsconfig.json node_modules/.package-lock.json -newer dist/.compiled | head -n 1)" ]; then
   # Marked with the time of its beginning: what is saved meanwhile is compiled the next time.
+  # Under a name of our own: another one may be compiling.
   mkdir -p dist
-  touch dist/.compiling
-  quietly node_modules/.bin/tsc -p tsconfig.json
-  mv dist/.compiling dist/.compiled
+  touch "dist/.compiling.$$"
+  quietly node_modules/.bin/tsc -p tsconfig.json || { rm -f "dist/.compiling.$$"; exit 1; }
+  mv "dist/.compiling.$$" dist/.compiled
 fi

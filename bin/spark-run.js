@@ -3,6 +3,12 @@
 // everything else is an oclif command.
 import { existsSync } from 'node:fs'
 
+// A reader that went away is no error of ours; a full disk is one, in one sentence.
+process.stdout.on('error', (error) => {
+  if (error.code !== 'EPIPE') process.stderr.write(`spark-run: the output could not be written: ${error.message}\n`)
+  process.exit(error.code === 'EPIPE' ? 0 : 1)
+})
+
 const argv = process.argv.slice(2)
 const front = new URL('../dist/launch/front.js', import.meta.url)
 

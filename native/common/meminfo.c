@@ -95,24 +95,16 @@ less (uint64_t bytes, uint64_t withhold_bytes)
 }
 
 int
-spark_meminfo_read (int fd, uint64_t withhold_bytes, struct spark_meminfo *meminfo)
+spark_meminfo_parse (const char *text, size_t length, uint64_t withhold_bytes, struct spark_meminfo *meminfo)
 {
-  char text[MEMINFO_MAX];
   struct spark_meminfo read_now = { 0 };
   unsigned seen = 0;
-  ssize_t length;
 
-  do
-    length = pread (fd, text, sizeof text, 0);
-  while (length < 0 && errno == EINTR);
-  if (length < 0)
-    return -1;
   if (length == 0)
     {
       errno = EIO;
       return -1;
     }
-
   for (const char *line = text, *stop = text + length; line < stop;)
     {
       const char *end = memchr (line, '\n', (size_t) (stop - line));
@@ -133,4 +125,16 @@ spark_meminfo_read (int fd, uint64_t withhold_bytes, struct spark_meminfo *memin
   read_now.available_bytes = less (read_now.available_bytes, withhold_bytes);
   *meminfo = read_now;
   return 0;
+}
+
+int
+spark_meminfo_read (int fd, uint64_t withhold_bytes, struct spark_meminfo *meminfo)
+{
+  char text[MEMINFO_MAX];
+  ssize_t length;
+
+  do
+    length = pread (fd, text, sizeof text, 0);
+  while (length < 0 && errno == EINTR);
+  return length < 0 ? -1 : spark_meminfo_parse (text, (size_t) length, withhold_bytes, meminfo);
 }

@@ -2,6 +2,7 @@
 #ifndef SPARK_COMMON_MEMINFO_H
 #define SPARK_COMMON_MEMINFO_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct spark_meminfo {
@@ -16,5 +17,8 @@ struct spark_meminfo {
 /* Reads an open /proc/meminfo (or a file of that form) from its start. `withhold_bytes` is taken off total, free and
    available (never below 0). Returns 0, or -1 with errno: EIO for a short read, EPROTO where MemTotal or MemAvailable is missing. */
 int spark_meminfo_read (int fd, uint64_t withhold_bytes, struct spark_meminfo *meminfo);
+
+/* The same from its text. */
+int spark_meminfo_parse (const char *text, size_t length, uint64_t withhold_bytes, struct spark_meminfo *meminfo);
 
 #endif

@@ -1,9 +1,12 @@
 #include "budget.h"
 
-#include "cgroup_memory.h"
 #include "common/meminfo.h"
 #include "resolve.h"
 #include <errno.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <sys/vfs.h>
 #include <time.h>
 
 enum {
@@ -39,65 +42,94 @@ minus (uint64_t a, uint64_t b)
   return a > b ? a - b : 0;
 }
 
-/* MemAvailable - withhold - reserve; no limit where the kernel does not tell. */
-static uint64_t
-host_room_bytes (const struct spark_ledger_header *header)
+/* /proc/meminfo of the kernel's own making: a user may have mounted a file of his own there (lxcfs does), which knows nothing of the
+   machine. */
+static bool
+read_meminfo (const struct spark_ledger_header *header, struct spark_scratch *scratch, struct spark_meminfo *meminfo)
 {
   int fd = raw_open ("/proc/meminfo", O_RDONLY);
   if (fd < 0)
-    return UINT64_MAX;
-  struct spark_meminfo meminfo;
-  int saved_errno = errno;
-  int result = spark_meminfo_read (fd, header->withhold_bytes, &meminfo);
-  errno = saved_errno;
+    return false;
+  struct statfs file_system;
+  long got = -1;
+  if (raw_syscall (SYS_fstatfs, fd, &file_system, 0, 0) == 0 && file_system.f_type == PROC_SUPER_MAGIC)
+    got = raw_syscall (SYS_pread64, fd, scratch->text, sizeof scratch->text, 0);
   raw_close (fd);
-  return result < 0 ? UINT64_MAX : minus (meminfo.available_bytes, header->reserve_bytes);
+  int saved_errno = errno;
+  bool read = got > 0 && spark_meminfo_parse (scratch->text, (size_t) got, header->withhold_bytes, meminfo) == 0;
+  errno = saved_errno;
+  return read;
+}
+
+/* MemAvailable - withhold - reserve. Where no file tells (no descriptor left), what is free without dropping anything: less than the truth,
+   and so never into the reserve. */
+static uint64_t
+host_room_bytes (const struct spark_ledger_header *header, struct spark_scratch *scratch)
+{
+  struct spark_meminfo meminfo;
+  if (read_meminfo (header, scratch, &meminfo))
+    return minus (meminfo.available_bytes, header->reserve_bytes);
+  struct sysinfo info = { 0 };
+  if (raw_syscall (SYS_sysinfo, &info, 0, 0, 0) != 0)
+    return UINT64_MAX;
+  uint64_t unit = info.mem_unit != 0 ? info.mem_unit : 1;
+  return minus (minus ((info.freeram + info.bufferram) * unit, header->withhold_bytes), header->reserve_bytes);
 }
 
 static void
 read_figures (struct spark_budget *budget)
 {
   struct spark_figures *figures = &budget->figures;
+  if (figures->scratch == NULL)
+    {
+      figures->scratch = raw_mmap (sizeof *figures->scratch, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+      if (figures->scratch == NULL)
+        return;
+      raw_madvise (figures->scratch, sizeof *figures->scratch, MADV_DONTFORK);
+    }
   /* Of the living: what the dead held is in MemAvailable again. */
-  uint64_t used = spark_ledger_used (&budget->ledger);
-  uint64_t room = host_room_bytes (budget->ledger.header);
-  figures->unreclaimable_bytes
-    = spark_cgroup_unreclaimable_bytes ("/sys/fs/cgroup", "/proc/self/cgroup", budget->in_container);
+  uint64_t used = spark_ledger_used (&budget->ledger), unreclaimable_bytes = 0;
+  uint64_t room = host_room_bytes (budget->ledger.header, figures->scratch);
+  /* What was known stays known where it cannot be asked. */
+  if (spark_cgroup_unreclaimable_bytes ("/sys/fs/cgroup", "/proc/self/cgroup", budget->in_container, figures->scratch,
+                                        &unreclaimable_bytes))
+    figures->unreclaimable_bytes = unreclaimable_bytes;
   figures->host_cap_bytes = room > UINT64_MAX - used ? UINT64_MAX : used + room;
   figures->read_at_ns = now_ns ();
   figures->known = true;
 }
 
-/* Takes the figures' lock, with figures that are not old; `afresh` asks the kernel now. */
-static struct spark_figures *
-figures_taken (struct spark_budget *budget, bool afresh)
+/* Figures that are not old; `afresh` asks the kernel now. In a signal handler that interrupted our own code: what was known. */
+static struct spark_figures
+figures_now (struct spark_budget *budget, bool afresh)
 {
   struct spark_figures *figures = &budget->figures;
+  if (spark_locks_held > 0)
+    return *figures;
   spark_lock_take (&figures->lock);
   if (afresh || !figures->known || now_ns () - figures->read_at_ns > FIGURES_LAST_ns)
     read_figures (budget);
-  return figures;
+  struct spark_figures known = *figures;
+  spark_lock_give (&figures->lock);
+  return known;
 }
 
 /* What the ledger may rise to. */
 static uint64_t
 cap_bytes (struct spark_budget *budget, bool afresh)
 {
-  struct spark_figures *figures = figures_taken (budget, afresh);
-  uint64_t cap = minus (budget->ledger.header->budget_bytes, figures->unreclaimable_bytes);
-  if (cap > figures->host_cap_bytes)
-    cap = figures->host_cap_bytes;
-  spark_lock_give (&figures->lock);
-  return cap;
+  struct spark_figures figures = figures_now (budget, afresh);
+  uint64_t cap = minus (budget->ledger.header->budget_bytes, figures.unreclaimable_bytes);
+  return figures.known && cap > figures.host_cap_bytes ? figures.host_cap_bytes : cap;
 }
 
 struct spark_room
 spark_budget_room (struct spark_budget *budget)
 {
   struct spark_ledger_client *ledger = &budget->ledger;
-  uint64_t cap = cap_bytes (budget, true);
-  return (struct spark_room){ .total_bytes = ledger->header->budget_bytes,
-                              .free_bytes = minus (cap, spark_ledger_used (ledger)) };
+  bool in_handler = spark_locks_held > 0;
+  uint64_t cap = cap_bytes (budget, true), used = in_handler ? spark_ledger_used_as_told (ledger) : spark_ledger_used (ledger);
+  return (struct spark_room){ .total_bytes = ledger->header->budget_bytes, .free_bytes = minus (cap, used) };
 }
 
 bool
@@ -119,10 +151,7 @@ spark_budget_refuse (struct spark_budget *budget)
 bool
 spark_budget_pages_are_counted (struct spark_budget *budget)
 {
-  struct spark_figures *figures = figures_taken (budget, false);
-  bool counted = figures->unreclaimable_bytes > 0;
-  spark_lock_give (&figures->lock);
-  return counted;
+  return figures_now (budget, false).unreclaimable_bytes > 0;
 }
 
 void

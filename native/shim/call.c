@@ -1,5 +1,7 @@
 #include "call.h"
 
+__thread uint32_t spark_calls_under_way __attribute__ ((tls_model ("initial-exec")));
+
 void
 spark_call_write (const struct spark_call *call, const char *layer, const char *name, int result)
 {

@@ -7,6 +7,7 @@
 #include "hooks.h"
 #include "process.h"
 #include "trace.h"
+#include <stdatomic.h>
 
 /* One call on its way. The body says in it what the trace shall tell. */
 struct spark_call {
@@ -21,6 +22,27 @@ struct spark_call {
 /* Writes the call's line; for those below. */
 void spark_call_write (const struct spark_call *call, const char *layer, const char *name, int result);
 
+/* How many hooked calls of the driver are under way on this thread: what they take they count themselves (rm_ioctl.c). */
+extern __thread uint32_t spark_calls_under_way __attribute__ ((visibility ("hidden"), tls_model ("initial-exec")));
+
+/* In a body: the driver's call, whose memory is counted as the kernel module gives it and not by the body. */
+#define SPARK_COUNTED_BELOW(statement)                                                                                  \
+  do                                                                                                                   \
+    {                                                                                                                  \
+      spark_calls_under_way--;                                                                                         \
+      statement;                                                                                                       \
+      spark_calls_under_way++;                                                                                         \
+    }                                                                                                                  \
+  while (0)
+
+/* True where the kernel module's answers were seen (rm_ioctl.c): always with its driver, once there is a context. What grows inside the
+   driver (pools, graphs' memory, stacks and heaps) is then counted to the page as it is taken, and refused before. */
+static inline bool
+spark_kernel_tells (const struct spark_process *process)
+{
+  return atomic_load_explicit (&process->kernel_tells, memory_order_relaxed) != 0;
+}
+
 #define SPARK_PLAIN(...) __VA_ARGS__
 
 /* `missing`: what to answer without a driver's function. A body sees its parameters, `call` and `real`. */
@@ -30,9 +52,11 @@ void spark_call_write (const struct spark_call *call, const char *layer, const c
   {                                                                                                                    \
     __typeof__ (&symbol) real = SPARK_REAL (symbol);                                                                   \
     struct spark_call call = { .process = spark_process () };                                                          \
+    spark_calls_under_way++;                                                                                           \
     int result = real == NULL           ? (missing)                                                                    \
                  : call.process != NULL ? body_of_##symbol (&call, real, SPARK_PLAIN arguments)                        \
                                         : real arguments;                                                              \
+    spark_calls_under_way--;                                                                                           \
     if (spark_tracing ())                                                                                              \
       spark_call_write (&call, (layer), #symbol, result);                                                              \
     return result;                                                                                                     \

@@ -1,9 +1,10 @@
 #include "cgroup_memory.h"
 
 #include "raw.h"
+#include <errno.h>
 #include <string.h>
 
-enum { PATH_BYTES = 1024, TEXT_BYTES = 8192 };
+enum { PATH_BYTES = SPARK_SCRATCH_PATH_BYTES, TEXT_BYTES = SPARK_SCRATCH_TEXT_BYTES };
 
 /* Joins texts up to NULL; an overlong result becomes "", which no file has for a name. */
 static void
@@ -32,18 +33,27 @@ exists (const char *path)
   return raw_syscall (SYS_faccessat, AT_FDCWD, path, 0, 0) == 0;
 }
 
-static bool
+static long
 read_text (const char *path, char *text)
 {
   int fd = raw_open (path, O_RDONLY);
   if (fd < 0)
-    return false;
+    return fd;
   size_t used = 0;
   long got = 1;
   while (used < TEXT_BYTES - 1 && (got = raw_read (fd, text + used, TEXT_BYTES - 1 - used)) > 0)
     used += (size_t) got;
   raw_close (fd);
   text[used] = '\0';
+  return got < 0 ? got : (long) used;
+}
+
+bool
+spark_read_text (const char *path, char text[TEXT_BYTES], size_t *length)
+{
+  long got = read_text (path, text);
+  if (got >= 0 && length != NULL)
+    *length = (size_t) got;
   return got >= 0;
 }
 
@@ -87,10 +97,9 @@ spark_cgroup_parse_stat (const char *text)
 
 /* Where does the line of this process in /proc/self/cgroup lead? `controller` "" is v2's. False for the root. */
 static bool
-own_path (const char *proc_cgroup, const char *controller, char *path)
+own_path (const char *proc_cgroup, const char *controller, char *text, char *path)
 {
-  char text[TEXT_BYTES];
-  if (!read_text (proc_cgroup, text))
+  if (read_text (proc_cgroup, text) < 0)
     return false;
   for (char *line = text; line != NULL && *line != '\0';)
     {
@@ -112,37 +121,41 @@ own_path (const char *proc_cgroup, const char *controller, char *path)
   return false;
 }
 
-/* The directory that stands for this container in the hierarchy mounted at `mount`. Usually the mount shows the container's cgroup
-   as its top. Where it shows the machine's true root (which alone has, or alone lacks, the file `mark`), /proc/self/cgroup leads on. */
+/* The directory that stands for this container in the hierarchy mounted at `mount`, into `scratch`. Usually the mount shows the
+   container's cgroup as its top. Where it shows the machine's true root (which alone has, or alone lacks, the file `mark`),
+   /proc/self/cgroup leads on. */
 static bool
-container_directory (const char *mount, const char *mark, bool root_has_mark, const char *controller, const char *proc_cgroup,
-                     bool in_container, char *directory)
+find_directory (const char *mount, const char *mark, bool root_has_mark, const char *controller, const char *proc_cgroup,
+                bool in_container, struct spark_scratch *scratch)
 {
-  char path[PATH_BYTES];
-  JOIN (path, mount, mark);
-  if (exists (path) != root_has_mark)
+  JOIN (scratch->path, mount, mark);
+  if (exists (scratch->path) != root_has_mark)
     {
-      JOIN (directory, mount);
+      JOIN (scratch->directory, mount);
       return true;
     }
-  if (!in_container || !own_path (proc_cgroup, controller, path))
+  if (!in_container || !own_path (proc_cgroup, controller, scratch->text, scratch->path))
     return false;
-  JOIN (directory, mount, path);
+  JOIN (scratch->directory, mount, scratch->path);
   return true;
 }
 
-uint64_t
-spark_cgroup_unreclaimable_bytes (const char *cgroup_root, const char *proc_cgroup, bool in_container)
+bool
+spark_cgroup_unreclaimable_bytes (const char *cgroup_root, const char *proc_cgroup, bool in_container, struct spark_scratch *scratch,
+                                  uint64_t *bytes)
 {
-  char mount[PATH_BYTES], directory[PATH_BYTES], path[PATH_BYTES], text[TEXT_BYTES];
-  JOIN (mount, cgroup_root, "/memory");
-  JOIN (path, mount, "/memory.stat");
-  bool v1 = exists (path);
+  JOIN (scratch->mount, cgroup_root, "/memory");
+  JOIN (scratch->path, scratch->mount, "/memory.stat");
+  bool v1 = exists (scratch->path);
   /* In v1 only the root has release_agent; in v2 only the root has no cgroup.events. */
-  bool known = v1 ? container_directory (mount, "/release_agent", true, "memory", proc_cgroup, in_container, directory)
-                  : container_directory (cgroup_root, "/cgroup.events", false, "", proc_cgroup, in_container, directory);
+  bool known = v1 ? find_directory (scratch->mount, "/release_agent", true, "memory", proc_cgroup, in_container, scratch)
+                  : find_directory (cgroup_root, "/cgroup.events", false, "", proc_cgroup, in_container, scratch);
+  *bytes = 0;
   if (!known)
-    return 0;
-  JOIN (path, directory, "/memory.stat");
-  return read_text (path, text) ? spark_cgroup_parse_stat (text) : 0;
+    return true;
+  JOIN (scratch->path, scratch->directory, "/memory.stat");
+  long got = read_text (scratch->path, scratch->text);
+  if (got >= 0)
+    *bytes = spark_cgroup_parse_stat (scratch->text);
+  return got >= 0 || (got != -EMFILE && got != -ENFILE && got != -ENOMEM);
 }

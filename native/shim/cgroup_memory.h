@@ -3,12 +3,27 @@
 #define SPARK_SHIM_CGROUP_MEMORY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of anonymous, shared and locked memory in the memory cgroup of this container, each page once; 0 where it cannot be known.
+/* Room to read and to put paths together in: not on the stack, which a thread or a signal handler may have 8 KiB of. */
+enum { SPARK_SCRATCH_PATH_BYTES = 1024, SPARK_SCRATCH_TEXT_BYTES = 8192 };
+struct spark_scratch {
+  char mount[SPARK_SCRATCH_PATH_BYTES];
+  char directory[SPARK_SCRATCH_PATH_BYTES];
+  char path[SPARK_SCRATCH_PATH_BYTES];
+  char text[SPARK_SCRATCH_TEXT_BYTES];
+};
+
+/* The start of a small file; false where it cannot be read. `*length` may be NULL. */
+bool spark_read_text (const char *path, char text[SPARK_SCRATCH_TEXT_BYTES], size_t *length);
+
+/* Bytes of anonymous, shared and locked memory in the memory cgroup of this container, each page once. False where it cannot be known now
+   (no descriptor is left); true with 0 where there is no such cgroup.
    `cgroup_root` is "/sys/fs/cgroup", `proc_cgroup` "/proc/self/cgroup". `in_container`: false forbids to follow `proc_cgroup`, for
    outside a container that names a whole login session. The root cgroup of a machine is never read: it holds everybody. */
-uint64_t spark_cgroup_unreclaimable_bytes (const char *cgroup_root, const char *proc_cgroup, bool in_container);
+bool spark_cgroup_unreclaimable_bytes (const char *cgroup_root, const char *proc_cgroup, bool in_container,
+                                       struct spark_scratch *scratch, uint64_t *bytes);
 
 /* The same sum from the text of a memory.stat, v1 or v2. */
 uint64_t spark_cgroup_parse_stat (const char *text);

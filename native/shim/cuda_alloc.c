@@ -107,8 +107,11 @@ SPARK_CUDA_HOOK (cuMemAllocPitch_v2,
   uint64_t whole = spark_budget_charge (pitched_bytes (taken_pitch, height));
   if (whole > charge && !spark_take_room (call, whole - charge))
     {
-      real_free (taken);
-      spark_budget_release (budget, charge);
+      /* What the driver does not take back counts on, as far as it was reserved. */
+      if (real_free (taken) == SPARK_CUDA_SUCCESS)
+        spark_budget_release (budget, charge);
+      else
+        spark_held_remember (call->process, taken, charge, spark_current_context ());
       return SPARK_CUDA_ERROR_OUT_OF_MEMORY;
     }
   spark_held_remember (call->process, taken, whole > charge ? whole : charge, spark_current_context ());

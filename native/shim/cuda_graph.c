@@ -1,8 +1,9 @@
 /* Graphs with memory nodes. A node takes address space when it is added; the pages come when the graph is launched or uploaded, from
    the device's own store for graphs, and stay there until cuDeviceGraphMemTrim. The ledger holds what that store has reserved.
 
-   What one launch will take cannot be asked beforehand. So a node that would not fit now is refused when it is added, a launch's growth
-   is counted after it, and while more is there than the budget has room for no further launch is let through. */
+   With NVIDIA's kernel module that growth is seen and refused as it is asked for (rm_ioctl.c). Elsewhere it cannot be told beforehand: so
+   a node that would not fit now is refused when it is added, a launch's growth is counted after it, and while more is there than the
+   budget has room for no further launch is let through. */
 #include "cuda_graph.h"
 
 #include "cuda_room.h"
@@ -52,7 +53,7 @@ reserved_bytes (uint64_t *bytes)
 static bool
 follow (struct spark_process *process, uint64_t *given_back)
 {
-  if (!process->graphs_allocate)
+  if (!process->graphs_allocate || spark_kernel_tells (process))
     return true;
   bool fits = true;
   spark_lock_take (&process->pools_lock);
@@ -91,21 +92,23 @@ spark_graphs_trim (struct spark_process *process)
     return 0;
   for (int device = 0; device < count; device++)
     trim (device);
-  return spark_graphs_settle (process);
+  return spark_kernel_tells (process) ? 1 : spark_graphs_settle (process);
 }
 
 /* ---- nodes ---- */
 
-/* True where `bytes` fit now. They are held by nobody until the graph runs. */
+/* True where `bytes` fit now, or will be refused when the graph runs. They are held by nobody until then. */
 static bool
 node_fits (struct spark_call *call, uint64_t bytes)
 {
   call->bytes = bytes;
+  spark_graph_allocates (call->process);
+  if (spark_kernel_tells (call->process))
+    return true;
   uint64_t charge = spark_budget_charge (bytes);
   if (!spark_take_room (call, charge))
     return false;
   spark_budget_release (&call->process->budget, charge);
-  spark_graph_allocates (call->process);
   return true;
 }
 
@@ -141,17 +144,22 @@ SPARK_CUDA_HOOK (cuGraphAddNode_v2,
 
 /* ---- launches ---- */
 
-/* The body of a function that may make the store grow. Where no graph has a memory node it is the driver's call alone. */
+/* The body of a function that may make the store grow. Where no graph has a memory node, or the kernel module tells what is taken, it is
+   the driver's call alone, made again after a refusal if the graphs or pools had something idle to give back. */
 #define RUN(...)                                                                                                       \
   do                                                                                                                   \
     {                                                                                                                  \
       struct spark_process *process = call->process;                                                                   \
       uint64_t given_back = 0;                                                                                         \
-      if (!process->graphs_allocate)                                                                                   \
-        return real (__VA_ARGS__);                                                                                     \
+      CUresult result;                                                                                                 \
+      if (!process->graphs_allocate || spark_kernel_tells (process))                                                   \
+        {                                                                                                              \
+          SPARK_GROW (process, result, real (__VA_ARGS__));                                                            \
+          return result;                                                                                               \
+        }                                                                                                              \
       if (!follow (process, &given_back) && (spark_graphs_trim (process), !follow (process, &given_back)))             \
         return spark_no_room (call);                                                                                   \
-      CUresult result = real (__VA_ARGS__);                                                                            \
+      result = real (__VA_ARGS__);                                                                                     \
       follow (process, &given_back);                                                                                   \
       return result;                                                                                                   \
     }                                                                                                                  \

@@ -75,7 +75,7 @@ SPARK_CUDA_HOOK (cuMemFreeHost, (void *pointer), (pointer))
 static uint64_t
 missing_bytes (const void *pointer, uint64_t bytes)
 {
-  unsigned char resident[4096];
+  unsigned char resident[1024];
   uint64_t page = (uint64_t) getpagesize ();
   uintptr_t start = (uintptr_t) pointer & ~(uintptr_t) (page - 1);
   uint64_t pages = whole_pages (bytes + ((uintptr_t) pointer - start)) / page, missing = 0;

@@ -1,4 +1,4 @@
-/* Limits of a context that take memory: stack for every thread that the device can run at once (measured, driver 580 on H100: 64 KiB take
+/* Limits of a context that take memory, where the kernel module does not tell (rm_ioctl.c): stack for every thread that the device can run at once (measured, driver 580 on H100: 64 KiB take
    16.2 GiB, at once), and the heap of malloc in kernels (taken by the first kernel that needs it; counted from now on). */
 #include "cuda_held.h"
 #include "cuda_room.h"
@@ -70,6 +70,12 @@ set_limit (struct spark_call *call, __typeof__ (&cuCtxSetLimit) real, uint64_t c
 
 SPARK_CUDA_HOOK (cuCtxSetLimit, (int limit, size_t value), (limit, value))
 {
+  if (spark_kernel_tells (call->process))
+    {
+      CUresult result;
+      SPARK_COUNTED_BELOW (result = real (limit, value));
+      return result;
+    }
   __typeof__ (&cuCtxGetLimit) get = SPARK_DRIVER (cuCtxGetLimit);
   uint64_t context = spark_current_context ();
   size_t before = 0;

@@ -1,7 +1,8 @@
 /* Stream-ordered memory. A pool takes memory in large steps and keeps what is freed: until the next synchronisation, or longer where
    its release threshold says so. So the ledger holds what a pool has reserved, not what its pointers add up to.
 
-   Before a call the least that the pool can grow by is reserved; after it the pool is asked, and the ledger follows. Where the pool has
+   With NVIDIA's kernel module a pool's growth is seen and refused as it is asked for (rm_ioctl.c), and all that is done here is to trim
+   idle pools before the program is told. Elsewhere, before a call the least that the pool can grow by is reserved; after it the pool is asked, and the ledger follows. Where the pool has
    grown by more than fits the new memory goes back and the call is refused. The lock is not held while the driver allocates: estimates
    of calls on their way keep what they have reserved until their own settling.
 
@@ -87,7 +88,10 @@ follow_all (struct spark_process *process, bool trim)
         continue;
       if (trim_to != NULL)
         trim_to ((CUmemoryPool) (uintptr_t) entry->key, 0);
-      follow (process, entry, &given_back);
+      if (!spark_kernel_tells (process))
+        follow (process, entry, &given_back);
+      else if (trim)
+        given_back = 1;
     }
   spark_lock_give (&process->pools_lock);
   return given_back;
@@ -159,6 +163,24 @@ settle_growth (struct spark_process *process, CUmemoryPool pool, uint64_t estima
   return stands;
 }
 
+/* With the kernel module: the driver's call, once more after a refusal if there are pools or graphs to trim. A pool is remembered for
+   that, with no bytes. */
+#define GROW(pool, per_thread, output, ...)                                                                             \
+  do                                                                                                                   \
+    {                                                                                                                  \
+      change_estimate (process, (pool), 0, 0);                                                                         \
+      CUdeviceptr taken = 0;                                                                                           \
+      CUresult result;                                                                                                 \
+      SPARK_GROW (process, result, real (&taken, __VA_ARGS__));                                                        \
+      if (result != SPARK_CUDA_SUCCESS)                                                                                \
+        return result;                                                                                                 \
+      if (spark_stream_is_capturing (stream, (per_thread)))                                                            \
+        spark_graph_allocates (process);                                                                               \
+      *(output) = taken;                                                                                               \
+      return result;                                                                                                   \
+    }                                                                                                                  \
+  while (0)
+
 /* The body of a function that allocates from `pool` by the driver's `free_async`, with its arguments after the output. */
 #define ALLOCATE(pool_expression, free_async, per_thread, output, size, ...)                                                      \
   do                                                                                                                   \
@@ -169,6 +191,8 @@ settle_growth (struct spark_process *process, CUmemoryPool pool, uint64_t estima
       if ((output) == NULL || (size) == 0 || give_back == NULL)                                                        \
         return real ((output), __VA_ARGS__);                                                                           \
       CUmemoryPool from = (pool_expression);                                                                           \
+      if (spark_kernel_tells (process))                                                                                \
+        GROW (from, (per_thread), (output), __VA_ARGS__);                                                              \
       uint64_t estimate = 0, handle = (uint64_t) (uintptr_t) from;                                                     \
       bool by_pool = least_growth (process, from, pooled_bytes (size), &estimate);                                     \
       if (!by_pool)                                                                                                    \

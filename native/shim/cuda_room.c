@@ -23,6 +23,15 @@ exchange_capture_mode (int mode)
   return mode;
 }
 
+uint64_t
+spark_trim_idle (struct spark_process *process)
+{
+  int mode = exchange_capture_mode (CAPTURE_RELAXED);
+  uint64_t given_back = spark_pools_trim (process) + spark_graphs_trim (process);
+  exchange_capture_mode (mode);
+  return given_back;
+}
+
 bool
 spark_take_room (struct spark_call *call, uint64_t bytes)
 {
@@ -31,10 +40,7 @@ spark_take_room (struct spark_call *call, uint64_t bytes)
     return true;
   if (spark_pools_settle (process) + spark_graphs_settle (process) > 0 && spark_budget_try (&process->budget, bytes))
     return true;
-  int mode = exchange_capture_mode (CAPTURE_RELAXED);
-  uint64_t given_back = spark_pools_trim (process) + spark_graphs_trim (process);
-  exchange_capture_mode (mode);
-  if (given_back > 0 && spark_budget_try (&process->budget, bytes))
+  if (spark_trim_idle (process) > 0 && spark_budget_try (&process->budget, bytes))
     return true;
   spark_no_room (call);
   return false;

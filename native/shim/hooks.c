@@ -63,7 +63,11 @@ spark_hook_for (const char *base, void *driver_function, int cuda_version, bool 
   void *by_rule = NULL;
   for (int i = 0; i < SPARK_HOOKS_OF_CUDA; i++)
     {
-      if (strcmp (cuda_hooks[i].base, base) != 0)
+      bool is_base = strcmp (cuda_hooks[i].base, base) == 0;
+      /* A whole exported name is no name for this function, but a driver may know it. */
+      if (!is_base && strcmp (cuda_hooks[i].symbol, base) == 0)
+        return cuda_hooks[i].function;
+      if (!is_base)
         continue;
       /* The driver chose by its own rules of version and flags; the address tells which one it chose. */
       if (spark_real_function ((enum spark_hook) i) == driver_function)

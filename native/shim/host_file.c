@@ -103,6 +103,9 @@ static int
 make_file (const char *text, size_t length)
 {
   unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  /* Where files may not be so long, the attempt would end the program. */
+  if (!spark_file_may_have (length))
+    return -1;
   long fd = raw_syscall (SYS_memfd_create, "meminfo", flags | NOEXEC_SEAL, 0, 0);
   if (fd == -EINVAL)
     fd = raw_syscall (SYS_memfd_create, "meminfo", flags, 0, 0);

@@ -1,4 +1,5 @@
-/* The C library's functions that tell how much memory the machine has, once each: exports and tests are driven by this table. What is
+/* The C library's functions that tell how much memory the machine has, and ioctl, by which the driver takes some; once each: exports and
+   tests are driven by this table. What is
    not here: syscall () (in the way of every caller for one that nobody reads meminfo with), and whoever enters the kernel by itself. */
 #ifndef SPARK_SHIM_HOST_HOOKS_H
 #define SPARK_SHIM_HOST_HOOKS_H
@@ -22,7 +23,8 @@
   X (sysinfo)                                                                                                           \
   X (sysconf)                                                                                                           \
   X (get_phys_pages)                                                                                                    \
-  X (get_avphys_pages)
+  X (get_avphys_pages)                                                                                                  \
+  X (ioctl)
 
 enum spark_host_hook {
 #define X(symbol) SPARK_HOST_##symbol,

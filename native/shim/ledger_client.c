@@ -17,6 +17,26 @@ enum {
   LOCK_TRIES_MAX = 100 * 1000
 };
 
+/* ---- descriptors: one at a time, and none while another thread forks ---- */
+
+static int
+open_ledger (struct spark_ledger_client *client, const char *path)
+{
+  spark_lock_take (&client->descriptor);
+  /* Without O_NONBLOCK a FIFO in the ledger's place would stop the program. */
+  int fd = raw_open (path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+  if (fd < 0)
+    spark_lock_give (&client->descriptor);
+  return fd;
+}
+
+static void
+close_ledger (struct spark_ledger_client *client, int fd)
+{
+  raw_close (fd);
+  spark_lock_give (&client->descriptor);
+}
+
 /* ---- who owns a slot ---- */
 
 static bool
@@ -41,15 +61,15 @@ slot_is_free (int fd, uint32_t slot)
 /* The ledger again, -1 where the path does not lead to the mapped file any more (chroot, another mount namespace, a file made anew):
    the dead are then given back by somebody else. The locks of another file would tell that everybody is dead. */
 static int
-reopen (const struct spark_ledger_client *client)
+reopen (struct spark_ledger_client *client)
 {
-  int fd = raw_open (client->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+  int fd = open_ledger (client, client->path);
   struct stat status;
   if (fd < 0)
     return -1;
   if (raw_syscall (SYS_fstat, fd, &status, 0, 0) == 0 && status.st_dev == client->device && status.st_ino == client->inode)
     return fd;
-  raw_close (fd);
+  close_ledger (client, fd);
   return -1;
 }
 
@@ -58,7 +78,7 @@ reopen (const struct spark_ledger_client *client)
    not hang on it (try_reserve), so it may be taken from a holder that stands still, and a tenant who scribbles over it harms nothing. */
 
 static bool
-holder_is_dead (const struct spark_ledger_client *client, uint32_t holder)
+holder_is_dead (struct spark_ledger_client *client, uint32_t holder)
 {
   if (holder == client->slot)
     return false; /* another thread of ours */
@@ -66,7 +86,7 @@ holder_is_dead (const struct spark_ledger_client *client, uint32_t holder)
   if (fd < 0)
     return false;
   bool dead = slot_is_free (fd, holder - 1);
-  raw_close (fd);
+  close_ledger (client, fd);
   return dead;
 }
 
@@ -201,16 +221,12 @@ spark_ledger_join (struct spark_ledger_client *client, const char *path)
   size_t length = strlen (path);
   if (length >= sizeof client->path)
     return SPARK_LEDGER_BROKEN;
-  /* Without O_NONBLOCK a FIFO in the ledger's place would stop the program. */
-  int fd = raw_open (path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+  int fd = open_ledger (client, path);
   if (fd < 0)
     return fd == -ENOENT || fd == -ENOTDIR ? SPARK_LEDGER_ABSENT : SPARK_LEDGER_BROKEN;
   memcpy (client->path, path, length + 1);
   enum spark_ledger_join result = map_ledger (client, fd);
-  /* Now, while we have the file: after a chroot the path leads nowhere. Where all slots are held the first reservation tries again. */
-  if (result == SPARK_LEDGER_JOINED)
-    claim_slot_of (client, fd);
-  raw_close (fd);
+  close_ledger (client, fd);
   return result;
 }
 
@@ -237,11 +253,21 @@ claim_slot (struct spark_ledger_client *client)
       if (fd >= 0)
         {
           claimed = claim_slot_of (client, fd);
-          raw_close (fd);
+          close_ledger (client, fd);
         }
     }
   spark_lock_give (&client->claiming);
   return claimed;
+}
+
+void
+spark_ledger_take_part (struct spark_ledger_client *client)
+{
+  if (!client->took_part)
+    {
+      client->took_part = true;
+      claim_slot (client);
+    }
 }
 
 /* ---- taking and giving ----
@@ -291,7 +317,7 @@ collect_the_dead (struct spark_ledger_client *client)
         client->slots[i].used_bytes = 0;
     }
   if (fd >= 0)
-    raw_close (fd);
+    close_ledger (client, fd);
   ledger_unlock (client);
 }
 
@@ -351,6 +377,12 @@ spark_ledger_count_refusal (struct spark_ledger_client *client)
 }
 
 uint64_t
+spark_ledger_used_as_told (const struct spark_ledger_client *client)
+{
+  return sum_of_slots (client);
+}
+
+uint64_t
 spark_ledger_used (struct spark_ledger_client *client)
 {
   uint64_t used = 0;
@@ -369,6 +401,6 @@ spark_ledger_used (struct spark_ledger_client *client)
       used = plus (used, held);
     }
   if (fd >= 0)
-    raw_close (fd);
+    close_ledger (client, fd);
   return used;
 }

@@ -4,7 +4,8 @@
    open-file-description lock (Linux 3.15) on the slot's first byte. The locked description is kept alive by a mapping alone: its
    descriptor is closed at once and the mapping is not inherited by fork. So the lock ends exactly when this process's memory
    does (exit, SIGKILL, exec), works across pid namespaces, and cannot be lost to a program that closes all its descriptors, as
-   an ordinary fcntl lock would be. The shim keeps no descriptor open. */
+   an ordinary fcntl lock would be. The shim keeps no descriptor open, and no fork happens while it has one: the child would keep the
+   description, and with it the lock, alive. */
 #ifndef SPARK_SHIM_LEDGER_CLIENT_H
 #define SPARK_SHIM_LEDGER_CLIENT_H
 
@@ -23,15 +24,21 @@ struct spark_ledger_client {
   uint64_t device, inode; /* which file it is, should the path lead elsewhere later */
   _Atomic uint32_t slot; /* own index + 1; 0 = none yet */
   struct spark_lock claiming;
+  struct spark_lock descriptor; /* held while there is one: taken around a fork too (process.c) */
+  _Atomic bool took_part; /* a slot was asked for */
   void *anchor; /* the mapping that keeps our slot's lock */
   char path[SPARK_LEDGER_PATH_MAX];
 };
 
 enum spark_ledger_join { SPARK_LEDGER_JOINED, SPARK_LEDGER_ABSENT, SPARK_LEDGER_BROKEN };
 
-/* Maps the ledger at `path` and takes a slot if one is free. ABSENT: no such file; BROKEN: not a ledger, not writable, too short or of
+/* Maps the ledger at `path`. ABSENT: no such file; BROKEN: not a ledger, not writable, too short or of
    another version. */
 enum spark_ledger_join spark_ledger_join (struct spark_ledger_client *client, const char *path);
+
+/* Takes a slot if one is free, once: for who uses the driver, while the path still leads to the ledger (after a chroot it does not). Who only
+   asks how much memory there is needs none. */
+void spark_ledger_take_part (struct spark_ledger_client *client);
 
 /* Unmaps everything; the slot falls free and its bytes with it. For tests: a process just ends. */
 void spark_ledger_leave (struct spark_ledger_client *client);
@@ -52,5 +59,8 @@ void spark_ledger_count_refusal (struct spark_ledger_client *client);
 
 /* Bytes held by all processes that live. */
 uint64_t spark_ledger_used (struct spark_ledger_client *client);
+
+/* The same without asking who lives: what the dead held counts until somebody needs it. Takes no lock. */
+uint64_t spark_ledger_used_as_told (const struct spark_ledger_client *client);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "log.h"
 #include "resolve.h"
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -106,6 +107,40 @@ join (struct spark_process *process)
   return PASSING;
 }
 
+/* A child would keep a descriptor of the ledger open, and with it its parent's slot after the parent's death: no fork while another thread
+   has one. In a signal handler that interrupted this thread's own use of it nothing can be waited for. */
+static __thread struct spark_process *forking __attribute__ ((tls_model ("initial-exec")));
+
+static void
+before_fork (void)
+{
+  forking = spark_locks_held == 0 ? atomic_load_explicit (&shared_state, memory_order_acquire) : NULL;
+  if (forking != NULL)
+    spark_lock_take (&forking->budget.ledger.descriptor);
+}
+
+static void
+after_fork (void)
+{
+  if (forking != NULL)
+    spark_lock_give (&forking->budget.ledger.descriptor);
+  forking = NULL;
+}
+
+/* The child's locks are wiped, or will be at its first call. */
+static void
+after_fork_in_child (void)
+{
+  after_fork ();
+  spark_locks_held = 0;
+}
+
+__attribute__ ((constructor)) static void
+watch_forks (void)
+{
+  pthread_atfork (before_fork, after_fork, after_fork_in_child);
+}
+
 struct spark_process *
 spark_process_quietly (void)
 {
@@ -114,6 +149,8 @@ spark_process_quietly (void)
     return NULL;
   if (atomic_load_explicit (&process->phase, memory_order_acquire) == FRESH)
     {
+      if (spark_locks_held > 0)
+        return NULL; /* a signal handler in the middle of our own joining */
       spark_lock_take (&process->joining);
       if (process->phase == FRESH)
         process->phase = join (process);
@@ -127,7 +164,10 @@ spark_process (void)
 {
   struct spark_process *process = spark_process_quietly ();
   if (process != NULL)
-    return process;
+    {
+      spark_ledger_take_part (&process->budget.ledger);
+      return process;
+    }
   process = own_state ();
   uint32_t unusable = UNUSABLE;
   if (process != NULL && atomic_compare_exchange_strong (&process->phase, &unusable, PASSING))

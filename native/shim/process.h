@@ -25,6 +25,10 @@ struct spark_process {
   struct spark_track vmm_mappings; /* address -> bytes mapped, object number */
   uint64_t vmm_last_object;
 
+  _Atomic uint32_t kernel_tells; /* an answer of the kernel module was seen */
+  struct spark_lock rm_lock;
+  struct spark_track rm_objects; /* client and object of the kernel module -> bytes charged, client: what the driver took for itself */
+
   struct spark_lock limits_lock;
   struct spark_track own_limits; /* context and limit -> the bytes that it had by itself */
 };

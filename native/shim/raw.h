@@ -3,8 +3,10 @@
 #define SPARK_SHIM_RAW_H
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 /* Returns what the kernel returns: a value, or a negated errno. */
@@ -69,6 +71,16 @@ raw_mmap (size_t size, int protection, int flags, int fd)
 {
   long result = raw_syscall6 (SYS_mmap, 0, (long) size, protection, flags, fd, 0);
   return result < 0 && result > -4096 ? NULL : (void *) (uintptr_t) result;
+}
+
+/* May this process write a file up to `bytes`? Beyond RLIMIT_FSIZE the kernel sends SIGXFSZ. */
+static inline bool
+spark_file_may_have (uint64_t bytes)
+{
+  struct {
+    uint64_t now, most;
+  } limit = { 0, 0 };
+  return raw_syscall (SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, &limit) != 0 || bytes <= limit.now;
 }
 
 static inline void

@@ -12,14 +12,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096 };
+enum { PATH_BYTES = 4096, FOUND_PATH_BYTES = 1024 };
 
-static const struct redirect {
+static struct redirect {
   const char *driver; /* libcuda.so, libcuda.so.1, libcuda.so.580.95.05 … */
   const char *library;
+  char path[PATH_BYTES]; /* of our library; empty if the directory that the shim lies in cannot be known */
 } redirects[] = {
-  { "libcuda.so", "libspark-cuda.so" },
-  { "libnvidia-ml.so", "libspark-nvml.so" },
+  { "libcuda.so", "libspark-cuda.so", "" },
+  { "libnvidia-ml.so", "libspark-nvml.so", "" },
 };
 
 /* Where dlopen.S jumps for everything that is not ours. */
@@ -40,12 +41,10 @@ __attribute__ ((visibility ("hidden"))) _Atomic (spark_dlopen_function) spark_re
 __attribute__ ((visibility ("hidden"))) _Atomic (spark_dlmopen_function) spark_real_dlmopen = no_dlmopen;
 static _Atomic (spark_dlclose_function) real_dlclose;
 
-/* The directory that the shim lies in, with its slash; empty if that cannot be known. */
-static char own_directory[PATH_BYTES];
-
 __attribute__ ((constructor)) static void
 remember_own_directory (void)
 {
+  static char own_directory[PATH_BYTES];
   struct spark_object self;
   if (!spark_object_of ((const void *) remember_own_directory, &self))
     return;
@@ -60,10 +59,14 @@ remember_own_directory (void)
       own_directory[start++] = '/';
     }
   /* Room for the longest library name too, so that joining them never overflows. */
-  if (start + length + 64 > sizeof own_directory)
-    start = length = 0;
+  if (start + length + 64 > sizeof own_directory || start + length == 0)
+    return;
   memcpy (own_directory + start, self.path, length);
-  own_directory[start + length] = '\0';
+  for (size_t i = 0; i < sizeof redirects / sizeof redirects[0]; i++)
+    {
+      memcpy (redirects[i].path, own_directory, start + length);
+      memcpy (redirects[i].path + start + length, redirects[i].library, strlen (redirects[i].library) + 1);
+    }
 }
 
 static const struct redirect *
@@ -96,7 +99,7 @@ open_driver (spark_dlopen_function open_library, const char *file, int mode, con
   void *loaded = open_library (file, mode | RTLD_NOLOAD);
   if (loaded != NULL || (mode & RTLD_NOLOAD) != 0)
     return loaded;
-  char path[PATH_BYTES];
+  char path[FOUND_PATH_BYTES];
   if (spark_find_in_run_path (caller, file, path, sizeof path))
     {
       void *found = open_library (path, mode);
@@ -112,20 +115,16 @@ open_redirected (const struct redirect *redirect, const char *file, int mode, co
   spark_dlopen_function open_library = spark_real_dlopen;
   spark_dlclose_function close_library = real_dlclose;
   struct spark_object object = { .path = "" };
-  if (close_library == NULL || own_directory[0] == '\0' || !spark_object_of (caller, &object) || is_driver (&object)
+  if (close_library == NULL || redirect->path[0] == '\0' || !spark_object_of (caller, &object) || is_driver (&object)
       || spark_process () == NULL)
     return NULL;
   void *driver = open_driver (open_library, file, mode, &object);
   if (driver == NULL)
     return NULL;
-  char path[PATH_BYTES];
-  size_t length = strlen (own_directory);
-  memcpy (path, own_directory, length);
-  memcpy (path + length, redirect->library, strlen (redirect->library) + 1);
-  void *ours = open_library (path, mode & ~RTLD_NOLOAD);
+  void *ours = open_library (redirect->path, mode & ~RTLD_NOLOAD);
   if (ours == NULL)
     {
-      spark_log ("the driver is used without a budget, this cannot be opened beside it: ", path);
+      spark_log ("the driver is used without a budget, this cannot be opened beside it: ", redirect->path);
       return driver;
     }
   /* Ours needs the driver and so keeps it: one dlopen, one reference, and the caller's one dlclose gives all of it back. */

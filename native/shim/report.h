@@ -18,8 +18,12 @@ spark_report_total (struct spark_process *process, uint64_t real_total_bytes)
 static inline struct spark_room
 spark_report_room (struct spark_process *process, uint64_t real_total_bytes)
 {
-  spark_pools_settle (process);
-  spark_graphs_settle (process);
+  /* Not in a signal handler that interrupted our own code (lock.h). */
+  if (spark_locks_held == 0)
+    {
+      spark_pools_settle (process);
+      spark_graphs_settle (process);
+    }
   struct spark_room room = spark_budget_room (&process->budget);
   room.total_bytes = spark_report_total (process, real_total_bytes);
   if (room.free_bytes > room.total_bytes)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum { PATH_BYTES = 1024, LINE_BYTES = 2048 };
@@ -116,6 +117,8 @@ spark_trace_write (const struct spark_trace_line *line)
   int fd = raw_open (path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0)
     return;
-  raw_syscall (SYS_write, fd, text.bytes, text.used, 0);
+  struct stat status = { 0 };
+  if (raw_syscall (SYS_fstat, fd, &status, 0, 0) == 0 && spark_file_may_have ((uint64_t) status.st_size + text.used))
+    raw_syscall (SYS_write, fd, text.bytes, text.used, 0);
   raw_close (fd);
 }

@@ -1,7 +1,10 @@
 /* Contexts: the primary one, counted, and created ones; each thread has a stack of them. */
 #include "driver.h"
+#include "machine.h"
 #include "memory.h"
+#include "pages.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +18,7 @@ struct context {
   unsigned flags;
   unsigned long long id;
   size_t limits[LIMITS];
+  struct sim_pages pages; /* what it takes itself, SPARK_SIM_CONTEXT */
 };
 
 enum { STACK_DEPTH = 64 };
@@ -52,23 +56,35 @@ stack (void)
   return mine;
 }
 
-static CUcontext
-context_new (unsigned flags)
+static CUresult
+context_new (unsigned flags, CUcontext *made)
 {
+  const uint64_t own_bytes = sim_machine ()->context_bytes;
   struct context *context = sim_handle_new (SIM_CONTEXT, sizeof *context);
   if (context == NULL)
-    return NULL;
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  if (own_bytes > 0 && sim_pages_take (own_bytes, &context->pages) != 0)
+    {
+      int status = errno;
+      sim_handle_free (context);
+      return sim_memory_error (status);
+    }
   context->flags = flags;
   memcpy (context->limits, default_limits, sizeof context->limits);
   context->id = __atomic_fetch_add (&next_id, 1, __ATOMIC_RELAXED);
-  return context;
+  *made = context;
+  return CUDA_SUCCESS;
 }
 
 static void
 context_end (CUcontext context)
 {
+  const struct sim_pages pages = ((struct context *) context)->pages;
+  sim_modules_end_context (context);
   sim_memory_end_context (context);
   sim_handle_free (context);
+  if (pages.bytes > 0)
+    sim_pages_give (&pages);
 }
 
 CUresult
@@ -136,10 +152,11 @@ cuCtxCreate_v2 (CUcontext *context, unsigned int flags, CUdevice device)
     return CUDA_ERROR_INVALID_VALUE;
   if (device != 0)
     return CUDA_ERROR_INVALID_DEVICE;
-  CUcontext made = context_new (flags);
-  if (made == NULL)
-    return CUDA_ERROR_OUT_OF_MEMORY;
-  CUresult result = cuCtxPushCurrent_v2 (made);
+  CUcontext made;
+  CUresult result = context_new (flags, &made);
+  if (result != CUDA_SUCCESS)
+    return result;
+  result = cuCtxPushCurrent_v2 (made);
   if (result != CUDA_SUCCESS)
     {
       context_end (made);
@@ -191,15 +208,14 @@ cuDevicePrimaryCtxRetain (CUcontext *context, CUdevice device)
   if (device != 0)
     return CUDA_ERROR_INVALID_DEVICE;
   sim_lock ();
-  if (primary == NULL)
-    primary = context_new (primary_flags);
-  if (primary != NULL)
+  CUresult result = primary == NULL ? context_new (primary_flags, &primary) : CUDA_SUCCESS;
+  if (result == CUDA_SUCCESS)
     {
       primary_references++;
       *context = primary;
     }
   sim_unlock ();
-  return primary != NULL ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+  return result;
 }
 
 static CUresult

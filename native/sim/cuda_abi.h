@@ -18,6 +18,7 @@ enum {
   CUDA_ERROR_INVALID_DEVICE = 101,
   CUDA_ERROR_INVALID_CONTEXT = 201,
   CUDA_ERROR_PEER_ACCESS_UNSUPPORTED = 217,
+  CUDA_ERROR_FILE_NOT_FOUND = 301,
   CUDA_ERROR_INVALID_HANDLE = 400,
   CUDA_ERROR_ILLEGAL_STATE = 401,
   CUDA_ERROR_NOT_FOUND = 500,
@@ -39,6 +40,7 @@ typedef void *CUgraphNode;
 typedef void *CUgraphExec;
 typedef void *CUmodule;
 typedef void *CUfunction;
+typedef void *CUlibrary;
 typedef void *CUmemoryPool;
 typedef void *CUarray;
 typedef void *CUmipmappedArray;

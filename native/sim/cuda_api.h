@@ -242,6 +242,19 @@ CUresult cuMipmappedArrayCreate (CUmipmappedArray *handle, const CUDA_ARRAY3D_DE
 CUresult cuMipmappedArrayGetLevel (CUarray *array, CUmipmappedArray handle, unsigned int level);
 CUresult cuMipmappedArrayDestroy (CUmipmappedArray handle);
 
+/* module.c */
+CUresult cuModuleLoad (CUmodule *module, const char *path);
+CUresult cuModuleLoadData (CUmodule *module, const void *image);
+CUresult cuModuleLoadDataEx (CUmodule *module, const void *image, unsigned int count, int *options, void **values);
+CUresult cuModuleLoadFatBinary (CUmodule *module, const void *image);
+CUresult cuModuleUnload (CUmodule module);
+CUresult cuModuleGetFunction (CUfunction *function, CUmodule module, const char *name);
+CUresult cuLibraryLoadData (CUlibrary *library, const void *image, int *jit_options, void **jit_values, unsigned int jit_count,
+                            int *options, void **values, unsigned int count);
+CUresult cuLibraryLoadFromFile (CUlibrary *library, const char *path, int *jit_options, void **jit_values,
+                                unsigned int jit_count, int *options, void **values, unsigned int count);
+CUresult cuLibraryUnload (CUlibrary library);
+
 /* transfer_shaped.c */
 CUresult cuMemcpy2D_v2 (const CUDA_MEMCPY2D *this);
 CUresult cuMemcpy3D_v2 (const CUDA_MEMCPY3D *this);

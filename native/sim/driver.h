@@ -52,6 +52,9 @@ enum sim_kind {
   SIM_EXTERNAL,
   SIM_ARRAY,
   SIM_MIPMAPPED_ARRAY,
+  SIM_MODULE,
+  SIM_LIBRARY,
+  SIM_FUNCTION,
 };
 
 /* A zeroed object of `bytes` that sim_handle_is knows until it is freed; NULL without memory. */
@@ -68,5 +71,8 @@ CUresult sim_graph_free (CUgraph graph, CUdeviceptr pointer);
 
 /* Frees all device memory that was allocated in `context`, as its end does. The lock is not held. */
 void sim_memory_end_context (CUcontext context);
+
+/* The same for modules, and for the memory of libraries. */
+void sim_modules_end_context (CUcontext context);
 
 #endif

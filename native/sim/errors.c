@@ -16,6 +16,7 @@ static const struct {
   RESULT (CUDA_ERROR_INVALID_DEVICE, "invalid device ordinal"),
   RESULT (CUDA_ERROR_INVALID_CONTEXT, "invalid device context"),
   RESULT (CUDA_ERROR_PEER_ACCESS_UNSUPPORTED, "peer access is not supported between these two devices"),
+  RESULT (CUDA_ERROR_FILE_NOT_FOUND, "file not found"),
   RESULT (CUDA_ERROR_INVALID_HANDLE, "invalid resource handle"),
   RESULT (CUDA_ERROR_ILLEGAL_STATE, "the operation cannot be performed in the present state"),
   RESULT (CUDA_ERROR_NOT_FOUND, "named symbol not found"),

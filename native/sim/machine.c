@@ -95,6 +95,17 @@ choose_pages (const struct spark_meminfo *meminfo)
   return true;
 }
 
+static bool
+choose_requests (void)
+{
+  const char *text = getenv ("SPARK_SIM_RM");
+  machine.makes_requests = text != NULL && strcmp (text, "1") == 0;
+  if (text == NULL || text[0] == '\0' || strcmp (text, "0") == 0 || machine.makes_requests)
+    return true;
+  fprintf (stderr, "spark-sim: SPARK_SIM_RM is \"%.64s\"; it must be 1 (requests to a kernel module are made) or 0.\n", text);
+  return false;
+}
+
 static void
 machine_start (void)
 {
@@ -106,7 +117,10 @@ machine_start (void)
     }
   machine.total_bytes = meminfo.total_bytes;
   if (!size_from_environment ("SPARK_SIM_TOTAL", &machine.total_bytes)
-      || !size_from_environment ("SPARK_SIM_BASELINE", &machine.baseline_bytes) || !choose_pages (&meminfo))
+      || !size_from_environment ("SPARK_SIM_BASELINE", &machine.baseline_bytes)
+      || !size_from_environment ("SPARK_SIM_CONTEXT", &machine.context_bytes)
+      || !size_from_environment ("SPARK_SIM_MODULE", &machine.module_bytes) || !choose_pages (&meminfo)
+      || !choose_requests ())
     return;
   machine.page_bytes = SMALLEST_PIECE;
   if (machine.hugetlb && meminfo.huge_page_bytes > SMALLEST_PIECE)

@@ -11,6 +11,9 @@ struct sim_machine {
   bool hugetlb;           /* pages are huge pages, which all processes share; else shared memory, each process for itself */
   uint64_t total_bytes;   /* SPARK_SIM_TOTAL */
   uint64_t baseline_bytes; /* SPARK_SIM_BASELINE */
+  uint64_t context_bytes; /* SPARK_SIM_CONTEXT: what each context takes */
+  uint64_t module_bytes;  /* SPARK_SIM_MODULE: what each module or library takes */
+  bool makes_requests;    /* SPARK_SIM_RM=1: pages are asked for by requests to a kernel module (requests.h) */
   uint64_t page_bytes;    /* the smallest piece the driver takes: one huge page */
 };
 

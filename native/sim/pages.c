@@ -1,6 +1,7 @@
 #include "pages.h"
 
 #include "machine.h"
+#include "requests.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -122,6 +123,25 @@ whole_pages (uint64_t bytes)
   return bytes > UINT64_MAX - page ? 0 : (bytes + page - 1) / page * page;
 }
 
+/* Names for the kernel module (requests.h). No stretch of the process's file is used twice; files are told apart by descriptor. */
+static uint32_t
+object_of (int file, uint64_t offset)
+{
+  enum { OF_FILES = 0x40000000, OF_STRETCHES = 0x20000000 };
+  return file != pool_fd ? OF_FILES + (uint32_t) file : OF_STRETCHES + (uint32_t) (offset / sim_machine ()->page_bytes);
+}
+
+static int
+ask_and_take (int file, uint64_t offset, uint64_t bytes)
+{
+  if (!sim_requests_take (bytes, object_of (file, offset)))
+    return ENOMEM;
+  int status = take (file, offset, bytes);
+  if (status != 0)
+    sim_requests_give (object_of (file, offset));
+  return status;
+}
+
 static int
 result_of (int status)
 {
@@ -136,7 +156,7 @@ sim_pages_take (uint64_t bytes, struct sim_pages *pages)
   if (whole == 0)
     return result_of (ENOMEM);
   pthread_mutex_lock (&pool_lock);
-  int status = pool_open () ? take (pool_fd, pool_end_bytes, whole) : errno;
+  int status = pool_open () ? ask_and_take (pool_fd, pool_end_bytes, whole) : errno;
   if (status == 0)
     {
       *pages = (struct sim_pages){ .offset = pool_end_bytes, .bytes = whole };
@@ -157,7 +177,7 @@ sim_pages_take_file (uint64_t bytes, struct sim_pages *pages)
   if (file < 0)
     return -1;
   pthread_mutex_lock (&pool_lock);
-  int status = take (file, 0, whole);
+  int status = ask_and_take (file, 0, whole);
   pthread_mutex_unlock (&pool_lock);
   if (status == 0)
     *pages = (struct sim_pages){ .bytes = whole, .file = file };
@@ -191,6 +211,8 @@ void
 sim_pages_give (const struct sim_pages *pages)
 {
   pthread_mutex_lock (&pool_lock);
+  if (!pages->borrowed)
+    sim_requests_give (object_of (pages->file > 0 ? pages->file : pool_fd, pages->offset));
   if (pages->file > 0)
     close (pages->file);
   else

@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../cli/base-command.js'
+import { ExpectedError } from '../errors.js'
 import { requireCommand, splitAtCommand } from '../probe/arguments.js'
 import type { ProbeReport } from '../probe/layers.js'
 import { probe } from '../probe/probe.js'
@@ -41,9 +42,9 @@ The report follows on stdout. With --json the program's own stdout goes to stder
       stdout: this.jsonEnabled() ? 'stderr' : 'stdout',
       environment: process.env,
     })
+    // Nothing ran, so there is nothing to report.
+    if (notStarted !== undefined) throw new ExpectedError('NOT_STARTED', notStarted, { exitCode: report.exitCode })
     process.exitCode = report.exitCode
-    // Said under --json, too, where this.logToStderr is silent: the report has no word for it.
-    if (notStarted !== undefined) process.stderr.write(`spark-run: ${notStarted}\n`)
     this.print(probeView(report))
     return report
   }

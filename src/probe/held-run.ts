@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import path from 'node:path'
 import { ExpectedError } from '../errors.js'
@@ -83,10 +83,15 @@ function prepare({ sizes, environment, onLine }: HeldRun, undo: (() => void)[]):
   if (sizes.simBytes !== undefined) holdPages(Math.min(sizes.budgetBytes, sizes.simBytes), environment, undo)
   const dir = mkdtempSync(path.join(tmpdir(), 'spark-run-shim-'))
   undo.push(() => rmSync(dir, { recursive: true, force: true }))
+  // The program may become another user (setpriv, sudo): it must still get at its ledger and trace.
+  chmodSync(dir, 0o711)
   const ledgerFile = path.join(dir, 'ledger')
   makeLedger(path.join(nativeDir, 'spark-hook'), ledgerFile, sizes)
   const traceFile = onLine === undefined ? undefined : path.join(dir, 'trace')
-  if (traceFile !== undefined) writeFileSync(traceFile, '', { mode: 0o600 })
+  if (traceFile !== undefined) {
+    writeFileSync(traceFile, '')
+    chmodSync(traceFile, 0o622)
+  }
   return {
     env: {
       ...environment,

@@ -242,8 +242,12 @@ describe('spark-run probe', () => {
     expect(error).toMatchObject({ code: 'SIZE_SYNTAX', exit: 2 })
     const missing = probe('--json', '--', 'no-such-program')
     expect(missing.status).toBe(127)
-    expect(missing.stderr).toContain('spark-run: "no-such-program" is not in the directories of PATH')
-    expect(JSON.parse(missing.stdout)).toMatchObject({ exitCode: 127 })
+    expect(JSON.parse(missing.stdout).error).toMatchObject({ code: 'NOT_STARTED', exit: 127 })
+    expect(probe('--', 'no-such-program')).toMatchObject({
+      status: 127,
+      stdout: '',
+      stderr: expect.stringContaining('spark-run: "no-such-program" is not in the directories of PATH'),
+    })
   })
 
   test('the simulated machine is huge pages of this one, and the kernel setting is as before', (ctx) => {

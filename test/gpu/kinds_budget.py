@@ -35,10 +35,11 @@ def call(name: str, *arguments: object) -> int:
 
 
 class Kind:
-    """One line: what happened between enter and exit. `slack_mib`: what device and ledger may differ by."""
+    """One line: what happened between enter and exit. `slack_mib`: what device and ledger may differ by; `host_mib`: what the ledger may
+    count beyond that, memory of the machine that the driver takes beside the device's."""
 
-    def __init__(self, title: str, slack_mib: int = 2, counted: bool = True):
-        self.title, self.slack_mib, self.counted, self.result = title, slack_mib, counted, 0
+    def __init__(self, title: str, slack_mib: int = 2, counted: bool = True, host_mib: int = 0):
+        self.title, self.slack_mib, self.counted, self.host_mib, self.result = title, slack_mib, counted, host_mib, 0
 
     def __enter__(self) -> "Kind":
         self.ledger, self.device = ledger_bytes(), device_mib()
@@ -48,7 +49,7 @@ class Kind:
         global wrong
         counted = (ledger_bytes() - self.ledger) / MIB
         took = device_mib() - self.device
-        right = self.result == 0 and (abs(counted - took) <= self.slack_mib or not self.counted)
+        right = self.result == 0 and (-self.slack_mib <= counted - took <= self.slack_mib + self.host_mib or not self.counted)
         wrong += not right
         print(json.dumps({"kind": self.title, "ledgerMib": round(counted, 2), "deviceMib": took, "right": right}), flush=True)
 
@@ -63,9 +64,18 @@ class AllocationNode(ctypes.Structure):
 
 
 FLOAT = 0x20
+# A kernel that calls malloc, beside a variable of 64 MiB.
+CODE = b""".version 7.0
+.target sm_80
+.address_size 64
+.global .align 4 .b8 large[67108864];
+.extern .func (.param .b64 r) malloc(.param .b64 bytes);
+.visible .entry takes() { .reg .b64 %r<3>; { .param .b64 b; .param .b64 p; mov.u64 %r1, 16; st.param.b64 [b], %r1; call.uni (p), malloc, (b);
+ld.param.b64 %r2, [p]; } ret; }
+"""
 context, stream = pointer(), None
 call("cuInit", 0)
-with Kind("primary context (not counted: no source tells it)", counted=False) as kind:
+with Kind("primary context, with its memory of the machine", host_mib=80) as kind:
     kind.result = call("cuDevicePrimaryCtxRetain", ctypes.byref(context), 0) or call("cuCtxSetCurrent", context)
 plain = u64()
 with Kind("cuMemAlloc of 100 MiB") as kind:
@@ -106,6 +116,17 @@ with Kind("destroyed, and cuDeviceGraphMemTrim") as kind:
     kind.result = call("cuGraphExecDestroy", runnable) or call("cuDeviceGraphMemTrim", 0)
 with Kind("stack of 8 KiB a thread", slack_mib=16) as kind:
     kind.result = call("cuCtxSetLimit", 0, size_t(8192))
+with Kind("stack of 1 KiB again", slack_mib=16) as kind:
+    kind.result = call("cuCtxSetLimit", 0, size_t(1024))
+with Kind("heap of 512 MiB for malloc in kernels, asked for") as kind:
+    kind.result = call("cuCtxSetLimit", 2, size_t(512 * MIB))
+module, function = pointer(), pointer()
+with Kind("code with a variable of 64 MiB", slack_mib=8) as kind:
+    kind.result = call("cuModuleLoadData", ctypes.byref(module), CODE) or call("cuModuleGetFunction", ctypes.byref(function), module, b"takes")
+with Kind("its first run, which takes the heap", slack_mib=8) as kind:
+    kind.result = call("cuLaunchKernel", function, 1, 1, 1, 1, 1, 1, 0, None, None, None) or call("cuCtxSynchronize")
+with Kind("the code unloaded") as kind:
+    kind.result = call("cuModuleUnload", module)
 host = pointer()
 with Kind("cuMemHostAlloc of 256 MiB (the memory cgroup's, or the ledger's where none can be read)", counted=False) as kind:
     kind.result = call("cuMemHostAlloc", ctypes.byref(host), size_t(256 * MIB), 0)
@@ -122,4 +143,44 @@ for title, name, arguments in (
     right = result == 2 and untouched.value == 7 and ledger_bytes() == before
     wrong += not right
     print(json.dumps({"refused": f"{title} of 1 TiB", "result": result, "right": right}), flush=True)
+
+
+def refused_at_the_edge(title: str, refuse, grant, keeps_mib: int = 2) -> None:
+    """What the driver takes by itself, where all but 100 MiB of the budget is held: refused, and granted after. `keeps_mib`: what it may keep
+    of a refused step, inside the budget and counted."""
+    global wrong
+    room, filler = size_t(), u64()
+    call("cuMemGetInfo_v2", ctypes.byref(room), ctypes.byref(total))
+    result = call("cuMemAlloc_v2", ctypes.byref(filler), size_t(room.value - 100 * MIB))
+    before = ledger_bytes()
+    answer = refuse() if result == 0 else result
+    grown = ledger_bytes() - before
+    granted = call("cuMemFree_v2", filler) or grant() or call("cuCtxSynchronize")
+    right = answer == 2 and grown <= keeps_mib * MIB and granted == 0
+    wrong += not right
+    print(json.dumps({"atTheEdge": title, "result": answer, "grownMib": grown / MIB, "afterwards": granted, "right": right}), flush=True)
+
+
+parameters = AllocationNode(alloc=1, place=1, bytes=200 * MIB)
+call("cuGraphCreate", ctypes.byref(graph), 0)
+call("cuGraphAddMemAllocNode", ctypes.byref(node), graph, None, size_t(0), ctypes.byref(parameters))
+call("cuGraphAddMemFreeNode", ctypes.byref(freed), graph, ctypes.byref(node), size_t(1), u64(parameters.pointer))
+call("cuGraphInstantiateWithFlags", ctypes.byref(runnable), graph, u64(0))
+launch = lambda: call("cuGraphLaunch", runnable, stream)  # noqa: E731
+refused_at_the_edge("first launch of a graph with a node of 200 MiB", launch, launch, keeps_mib=100)
+call("cuGraphExecDestroy", runnable)
+call("cuDeviceGraphMemTrim", 0)
+more = pointer()
+create = lambda: call("cuCtxCreate_v2", ctypes.byref(more), 0, 0)  # noqa: E731
+refused_at_the_edge("a second context", create, create)
+call("cuCtxDestroy_v2", more)
+call("cuCtxSetCurrent", context)
+grow = lambda: call("cuMemAllocAsync", ctypes.byref(ordered), size_t(300 * MIB), stream)  # noqa: E731
+refused_at_the_edge("growth of a pool by 300 MiB", grow, grow)
+call("cuMemFreeAsync", ordered, stream)
+stack = lambda: call("cuCtxSetLimit", 0, size_t(8192))  # noqa: E731
+refused_at_the_edge("a stack of 8 KiB a thread", stack, stack)
+call("cuCtxSetLimit", 0, size_t(1024))
+load = lambda: call("cuModuleLoadData", ctypes.byref(module), CODE.replace(b"67108864", b"268435456"))  # noqa: E731
+refused_at_the_edge("code with a variable of 256 MiB", load, load)
 sys.exit(1 if wrong else 0)

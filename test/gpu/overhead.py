@@ -36,6 +36,8 @@ def compare(name: str, command: list[str], columns: list[str], rounds: int) -> N
                     "heldMedian": statistics.median(h for h, _ in pairs),
                     "ratioMedian": round(statistics.median(h / b for h, b in pairs), 4),
                     "differenceMedian": statistics.median(h - b for h, b in pairs),
+                    # Where the processor changes its speed between runs, the fastest of each side are of one speed.
+                    "differenceFastest": min(h for h, _ in pairs) - min(b for _, b in pairs),
                 }
             ),
             flush=True,

@@ -37,7 +37,10 @@ read_bytes (const char *mount, bool in_container)
   char cgroup_root[128], proc[128];
   snprintf (cgroup_root, sizeof cgroup_root, "%s/%s", root, mount);
   snprintf (proc, sizeof proc, "%s/%s/proc_cgroup", root, mount);
-  return spark_cgroup_unreclaimable_bytes (cgroup_root, proc, in_container);
+  static struct spark_scratch scratch;
+  uint64_t bytes = 0;
+  CHECK (spark_cgroup_unreclaimable_bytes (cgroup_root, proc, in_container, &scratch, &bytes));
+  return bytes;
 }
 
 static void

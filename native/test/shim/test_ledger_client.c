@@ -37,6 +37,9 @@ test_take_and_give (void)
   fresh (1000);
   struct spark_ledger_client one = { 0 }, two = { 0 };
   CHECK (spark_ledger_join (&one, path) == SPARK_LEDGER_JOINED && spark_ledger_join (&two, path) == SPARK_LEDGER_JOINED);
+  CHECK (one.slot == 0 && two.slot == 0); /* who only asks needs none */
+  spark_ledger_take_part (&one);
+  spark_ledger_take_part (&two);
   CHECK (one.slot == 1 && two.slot == 2); /* at once: later the path may lead nowhere */
   CHECK (spark_ledger_reserve (&one, 600, 1000) && spark_ledger_reserve (&two, 400, 1000));
   CHECK (!spark_ledger_reserve (&one, 1, 1000) && !spark_ledger_reserve (&one, UINT64_MAX, UINT64_MAX - 1));
@@ -258,6 +261,7 @@ test_other_file (void)
   struct spark_ledger_client one = { 0 }, two = { 0 };
   CHECK (spark_ledger_join (&one, path) == SPARK_LEDGER_JOINED && spark_ledger_join (&two, path) == SPARK_LEDGER_JOINED);
   CHECK (spark_ledger_reserve (&one, 600, 1000));
+  spark_ledger_take_part (&two);
   unlink (path);
   fresh (1000);
   CHECK (!spark_ledger_reserve (&two, 600, 1000) && spark_ledger_used (&two) == 600);

@@ -2,7 +2,7 @@
 ST := $(B)/test/shim
 SHIM_UNITS := $(addprefix $(ST)/,test_track test_ledger_client test_budget_figures test_meminfo_text)
 SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_scopes test_hooks test_contexts test_trace test_sharing test_race test_same_address test_programs)
-SHIM_PROGRAMS += $(addprefix $(ST)/,test_host_views test_host_figures test_limits test_pools test_kinds test_ipc test_nvml)
+SHIM_PROGRAMS += $(addprefix $(ST)/,test_host_views test_host_figures test_limits test_pools test_kinds test_ipc test_nvml test_kernel_module test_tight_places)
 SHIM_LIBRARIES := $(B)/libspark-shim.so $(SHIM_REDIRECTS)
 SHIM_FAKES := $(addprefix $(ST)/fake/,libcuda.so.1 libcuda.so libcuda.so.580.1 libnvidia-ml.so.1) $(B)/test/fuzz/plain/libcuda.so.1
 SHIM_HELPERS := $(ST)/old/libnvidia-ml.so.1 $(ST)/linked_app $(ST)/caller/libcaller.so $(ST)/caller/libprivate.so \
@@ -10,7 +10,7 @@ SHIM_HELPERS := $(ST)/old/libnvidia-ml.so.1 $(ST)/linked_app $(ST)/caller/libcal
 TESTS += $(SHIM_UNITS) $(SHIM_PROGRAMS) $(addprefix test/shim/,test_in_cgroup.sh test_sanitized.sh test_aarch64.sh test_symbols.sh)
 
 # All of the shim but what only a preload can do.
-$(SAN)/shim.a: $(addprefix $(SAN)/shim/,track.o ledger_client.o budget.o cgroup_memory.o resolve.o elf_symbols.o meminfo_text.o)
+$(SAN)/shim.a: $(addprefix $(SAN)/shim/,lock.o track.o ledger_client.o budget.o cgroup_memory.o resolve.o elf_symbols.o meminfo_text.o)
 	rm -f $@ && $(AR) rcs $@ $^
 
 $(SHIM_UNITS): $(ST)/%: $(SAN)/test/shim/%.o $(SAN)/shim.a $(SAN)/common.a
@@ -58,7 +58,7 @@ tests: $(B)/san-shim/libspark-shim.so
 -include $(SHIM_SAN_OBJ:.o=.d)
 
 # The fuzz programs: the shim linked in, without what only a preload can do, once for each sanitizer; the driver beside them.
-FUZZ_SRC := $(addprefix shim/,track.c ledger_client.c budget.c cgroup_memory.c resolve.c elf_symbols.c call.c process.c log.c \
+FUZZ_SRC := $(addprefix shim/,lock.c track.c ledger_client.c budget.c cgroup_memory.c resolve.c elf_symbols.c call.c process.c log.c \
   trace.c hooks.c nvml.c) $(wildcard shim/cuda_*.c) $(addprefix common/,meminfo.c ledger.c error.c) $(addprefix test/fuzz/,fuzz.c calls.c calls_other.c)
 FUZZ_KINDS := asan tsan plain
 FUZZ_FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -77,7 +77,7 @@ $(B)/test/fuzz/$(1)/fuzz: $(FUZZ_SRC:%.c=$(B)/fuzz-$(1)/%.o) $(B)/test/fuzz/$(1)
 -include $(FUZZ_SRC:%.c=$(B)/fuzz-$(1)/%.d) $(B)/fuzz-$(1)/test/fuzz/driver.d $(B)/fuzz-$(1)/test/fuzz/driver_vmm.d
 endef
 FUZZ_UNITS := $(addprefix $(B)/test/fuzz/tsan/,test_ledger_client test_track)
-$(FUZZ_UNITS): $(B)/test/fuzz/tsan/%: $(B)/fuzz-tsan/test/shim/%.o $(addprefix $(B)/fuzz-tsan/,shim/track.o shim/ledger_client.o common/ledger.o common/error.o)
+$(FUZZ_UNITS): $(B)/test/fuzz/tsan/%: $(B)/fuzz-tsan/test/shim/%.o $(addprefix $(B)/fuzz-tsan/,shim/lock.o shim/track.o shim/ledger_client.o common/ledger.o common/error.o)
 	@mkdir -p $(@D)
 	$(CC) $(FUZZ_FLAGS_tsan) -o $@ $^ -lpthread
 

@@ -215,6 +215,7 @@ nvml_agrees (void)
     unsigned long long total, reserved, free, used;
   } memory_v2 = { .version = sizeof memory_v2 | 2U << 24 };
   void *device = NULL;
+  setenv ("SPARK_SIM_CONTEXT", "4m", 1);
   driver_up ();
   CUdeviceptr pointer = 0;
   CHECK (nvmlDeviceGetHandleByIndex_v2 (0, &device) == 1);
@@ -222,10 +223,10 @@ nvml_agrees (void)
   CHECK (nvmlDeviceGetHandleByIndex_v2 (0, &device) == 0);
   CHECK (cuMemAlloc_v2 (&pointer, 10 * MIB) == CUDA_SUCCESS);
   CHECK (nvmlDeviceGetMemoryInfo (device, &memory) == 0);
-  CHECK (memory.total == 64 * MIB && memory.free == 54 * MIB && memory.used == 10 * MIB);
+  CHECK (memory.total == 64 * MIB && memory.free == 50 * MIB && memory.used == 14 * MIB);
   CHECK (nvmlDeviceGetMemoryInfo_v2 (device, &memory_v2) == 0);
-  CHECK (memory_v2.total == 64 * MIB && memory_v2.free == 54 * MIB && memory_v2.used == 10 * MIB);
-  CHECK (nvmlDeviceGetBAR1MemoryInfo (device, &memory) == 0 && memory.total == 64 * MIB && memory.free == 54 * MIB);
+  CHECK (memory_v2.total == 64 * MIB && memory_v2.free == 50 * MIB && memory_v2.used == 14 * MIB);
+  CHECK (nvmlDeviceGetBAR1MemoryInfo (device, &memory) == 0 && memory.total == 64 * MIB && memory.free == 50 * MIB);
   memory_v2.version = 1;
   CHECK (nvmlDeviceGetMemoryInfo_v2 (device, &memory_v2) == 25);
   setenv ("SPARK_SIM_NVML", "not-supported", 1);
@@ -241,14 +242,15 @@ nvml_lists (void)
   CUmemGenericAllocationHandle shared = 0;
   const CUmemAllocationProp properties
       = { .type = CU_MEM_ALLOCATION_TYPE_PINNED, .requestedHandleTypes = 1, .location = { CU_MEM_LOCATION_TYPE_DEVICE, 0 } };
+  setenv ("SPARK_SIM_CONTEXT", "4m", 1);
   struct holder other = hold (20 * MIB);
   CHECK (result_of (&other) == CUDA_SUCCESS);
   driver_up ();
   CHECK (nvmlInit_v2 () == 0 && nvmlDeviceGetHandleByIndex_v2 (0, &device) == 0);
   setenv ("SPARK_SIM_NVML", "not-supported", 1); /* it is for memory; processes are listed on a GB10, too */
   CHECK (cuMemAlloc_v2 (&pointer, 5 * MIB) == CUDA_SUCCESS && cuMemCreate (&shared, 4 * MIB, &properties, 0) == CUDA_SUCCESS);
-  CHECK (nvml_bytes_of (device, getpid ()) == 10 * MIB);
-  CHECK (nvml_bytes_of (device, other.pid) == 20 * MIB);
+  CHECK (nvml_bytes_of (device, getpid ()) == 14 * MIB);
+  CHECK (nvml_bytes_of (device, other.pid) == 24 * MIB);
   struct nvml_process_v1 old[256];
   unsigned count = 1, all = 256;
   CHECK (nvmlDeviceGetComputeRunningProcesses (device, &count, old) == 7 && count >= 2);
