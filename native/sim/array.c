@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { LAYERED = 1, SURFACE = 2, CUBEMAP = 4, TEXTURE_GATHER = 8, DEPTH_TEXTURE = 16, COLOR_ATTACHMENT = 32, SPARSE = 64, DEFERRED = 128 };
+enum { LAYERED = 1, SURFACE = 2, CUBEMAP = 4, TEXTURE_GATHER = 8, DEPTH_TEXTURE = 16, COLOR_ATTACHMENT = 32 };
 enum { MOST_LEVELS = 32 };
 
 struct mipmapped {
@@ -57,8 +57,12 @@ measure (struct sim_array *array, uint64_t *bytes)
   if (shape->Width == 0 || element_bytes == 0
       || (shape->NumChannels != 1 && shape->NumChannels != 2 && shape->NumChannels != 4)
       || (shape->Height == 0 && shape->Depth > 0 && (shape->Flags & LAYERED) == 0)
-      || (shape->Flags & ~(unsigned) (LAYERED | SURFACE | CUBEMAP | TEXTURE_GATHER | DEPTH_TEXTURE | COLOR_ATTACHMENT)) != 0)
-    return (shape->Flags & (SPARSE | DEFERRED)) != 0 ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_VALUE;
+      || (shape->Flags & ~(unsigned) (LAYERED | SURFACE | CUBEMAP | TEXTURE_GATHER | DEPTH_TEXTURE | COLOR_ATTACHMENT | SIM_ARRAY_SPARSE
+                                     | SIM_ARRAY_DEFERRED)) != 0)
+    return CUDA_ERROR_INVALID_VALUE;
+  /* Their tiles have other shapes in more dimensions, and tails of levels share one. */
+  if (sim_array_is_mapped (array) && shape->Depth > 0)
+    return CUDA_ERROR_NOT_SUPPORTED;
   array->rows = shape->Height > 0 ? shape->Height : 1;
   array->slices = shape->Depth > 0 ? shape->Depth : 1;
   uint64_t slice_bytes;
@@ -102,7 +106,7 @@ cuArray3DCreate_v2 (CUarray *array, const CUDA_ARRAY3D_DESCRIPTOR *shape)
   made->shape = *shape;
   uint64_t bytes;
   CUresult result = measure (made, &bytes);
-  if (result == CUDA_SUCCESS)
+  if (result == CUDA_SUCCESS && !sim_array_is_mapped (made))
     result = take (bytes, &made->pages, &made->bytes);
   if (result == CUDA_SUCCESS)
     *array = made;
@@ -130,7 +134,10 @@ cuArrayDestroy (CUarray handle)
   struct sim_array *array = sim_array (handle);
   if (array == NULL || array->whole != NULL)
     return CUDA_ERROR_INVALID_HANDLE;
-  give (&array->pages, array->bytes);
+  if (sim_array_is_mapped (array))
+    sim_array_unmap (array);
+  else
+    give (&array->pages, array->bytes);
   sim_handle_free (array);
   return CUDA_SUCCESS;
 }
@@ -161,16 +168,6 @@ cuArrayGetDescriptor_v2 (CUDA_ARRAY_DESCRIPTOR *shape, CUarray array)
     .Width = whole.Width, .Height = whole.Height, .Format = whole.Format, .NumChannels = whole.NumChannels
   };
   return CUDA_SUCCESS;
-}
-
-/* Documented for arrays whose memory is mapped later, which are not simulated; an array that has its memory is an invalid
-   value. */
-CUresult
-cuArrayGetMemoryRequirements (CUDA_ARRAY_MEMORY_REQUIREMENTS *requirements, CUarray array, CUdevice device)
-{
-  (void) requirements, (void) array, (void) device;
-  SIM_ENTER ();
-  return CUDA_ERROR_INVALID_VALUE;
 }
 
 static uint64_t
@@ -213,6 +210,8 @@ cuMipmappedArrayCreate (CUmipmappedArray *handle, const CUDA_ARRAY3D_DESCRIPTOR 
   SIM_ENTER_CONTEXT (NULL);
   if (handle == NULL || shape == NULL || levels == 0)
     return CUDA_ERROR_INVALID_VALUE;
+  if ((shape->Flags & (SIM_ARRAY_SPARSE | SIM_ARRAY_DEFERRED)) != 0)
+    return CUDA_ERROR_NOT_SUPPORTED;
   /* As many as it takes to come down to one element, and no more. */
   uint64_t largest = shape->Width > shape->Height ? shape->Width : shape->Height;
   if ((shape->Flags & LAYERED) == 0 && shape->Depth > largest)

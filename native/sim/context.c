@@ -1,25 +1,17 @@
 /* Contexts: the primary one, counted, and created ones; each thread has a stack of them. */
+#include "context.h"
+
 #include "driver.h"
 #include "machine.h"
 #include "memory.h"
-#include "pages.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIMITS = 7 };
-
 /* Stack, printf buffer, heap of code on the device, depth and count of launches from it, L2 fetches and persisting lines. */
-static const size_t default_limits[LIMITS] = { 1024, 1 << 20, 8 << 20, 2, 2048, 128, 0 };
-
-struct context {
-  unsigned flags;
-  unsigned long long id;
-  size_t limits[LIMITS];
-  struct sim_pages pages; /* what it takes itself, SPARK_SIM_CONTEXT */
-};
+static const size_t default_limits[SIM_CONTEXT_LIMITS] = { 1024, 1 << 20, 8 << 20, 2, 2048, 128, 0 };
 
 enum { STACK_DEPTH = 64 };
 
@@ -57,9 +49,8 @@ stack (void)
 }
 
 static CUresult
-context_new (unsigned flags, CUcontext *made)
+context_new (unsigned flags, uint64_t own_bytes, CUcontext *made)
 {
-  const uint64_t own_bytes = sim_machine ()->context_bytes;
   struct context *context = sim_handle_new (SIM_CONTEXT, sizeof *context);
   if (context == NULL)
     return CUDA_ERROR_OUT_OF_MEMORY;
@@ -74,6 +65,26 @@ context_new (unsigned flags, CUcontext *made)
   context->id = __atomic_fetch_add (&next_id, 1, __ATOMIC_RELAXED);
   *made = context;
   return CUDA_SUCCESS;
+}
+
+CUresult
+sim_context_new_green (CUcontext *made)
+{
+  CUresult result = context_new (0, 0, made);
+  if (result == CUDA_SUCCESS)
+    ((struct context *) *made)->green = true;
+  return result;
+}
+
+CUcontext
+sim_context_of_memory (CUcontext context)
+{
+  if (!((struct context *) context)->green)
+    return context;
+  sim_lock ();
+  CUcontext owner = primary;
+  sim_unlock ();
+  return owner;
 }
 
 static void
@@ -153,7 +164,7 @@ cuCtxCreate_v2 (CUcontext *context, unsigned int flags, CUdevice device)
   if (device != 0)
     return CUDA_ERROR_INVALID_DEVICE;
   CUcontext made;
-  CUresult result = context_new (flags, &made);
+  CUresult result = context_new (flags, sim_machine ()->context_bytes, &made);
   if (result != CUDA_SUCCESS)
     return result;
   result = cuCtxPushCurrent_v2 (made);
@@ -189,7 +200,8 @@ CUresult
 cuCtxDestroy_v2 (CUcontext context)
 {
   SIM_ENTER ();
-  if (!sim_handle_is (SIM_CONTEXT, context) || context == primary)
+  /* That of a green context, too (measured, driver 580 on H100). */
+  if (!sim_handle_is (SIM_CONTEXT, context) || context == primary || ((struct context *) context)->green)
     return CUDA_ERROR_INVALID_CONTEXT;
   struct stack *mine = stack ();
   if (mine != NULL && mine->depth > 0 && mine->items[mine->depth - 1] == context)
@@ -208,7 +220,7 @@ cuDevicePrimaryCtxRetain (CUcontext *context, CUdevice device)
   if (device != 0)
     return CUDA_ERROR_INVALID_DEVICE;
   sim_lock ();
-  CUresult result = primary == NULL ? context_new (primary_flags, &primary) : CUDA_SUCCESS;
+  CUresult result = primary == NULL ? context_new (primary_flags, sim_machine ()->context_bytes, &primary) : CUDA_SUCCESS;
   if (result == CUDA_SUCCESS)
     {
       primary_references++;
@@ -278,102 +290,4 @@ cuDevicePrimaryCtxGetState (CUdevice device, unsigned int *flags, int *active)
   *active = primary != NULL;
   sim_unlock ();
   return CUDA_SUCCESS;
-}
-
-CUresult
-cuCtxGetDevice (CUdevice *device)
-{
-  SIM_ENTER_CONTEXT (NULL);
-  if (device == NULL)
-    return CUDA_ERROR_INVALID_VALUE;
-  *device = 0;
-  return CUDA_SUCCESS;
-}
-
-CUresult
-cuCtxGetFlags (unsigned int *flags)
-{
-  CUcontext context;
-  SIM_ENTER_CONTEXT (&context);
-  if (flags == NULL)
-    return CUDA_ERROR_INVALID_VALUE;
-  *flags = ((struct context *) context)->flags;
-  return CUDA_SUCCESS;
-}
-
-CUresult
-cuCtxGetId (CUcontext context, unsigned long long *id)
-{
-  SIM_ENTER ();
-  if (id == NULL)
-    return CUDA_ERROR_INVALID_VALUE;
-  if (context == NULL)
-    SIM_ENTER_CONTEXT (&context);
-  if (!sim_handle_is (SIM_CONTEXT, context))
-    return CUDA_ERROR_INVALID_CONTEXT;
-  *id = ((struct context *) context)->id;
-  return CUDA_SUCCESS;
-}
-
-CUresult
-cuCtxGetApiVersion (CUcontext context, unsigned int *version)
-{
-  SIM_ENTER ();
-  if (version == NULL)
-    return CUDA_ERROR_INVALID_VALUE;
-  if (context != NULL && !sim_handle_is (SIM_CONTEXT, context))
-    return CUDA_ERROR_INVALID_CONTEXT;
-  *version = 3020;
-  return CUDA_SUCCESS;
-}
-
-/* Work is done when its call returns; there is never anything to wait for. */
-CUresult
-cuCtxSynchronize (void)
-{
-  SIM_ENTER_CONTEXT (NULL);
-  sim_pools_settle ();
-  return CUDA_SUCCESS;
-}
-
-/* Limits are kept and told; their memory would be taken by code, and none runs here. */
-CUresult
-cuCtxSetLimit (int limit, size_t value)
-{
-  CUcontext context;
-  SIM_ENTER_CONTEXT (&context);
-  if (limit < 0 || limit >= LIMITS)
-    return CUDA_ERROR_INVALID_VALUE;
-  ((struct context *) context)->limits[limit] = value;
-  return CUDA_SUCCESS;
-}
-
-CUresult
-cuCtxGetLimit (size_t *value, int limit)
-{
-  CUcontext context;
-  SIM_ENTER_CONTEXT (&context);
-  if (value == NULL || limit < 0 || limit >= LIMITS)
-    return CUDA_ERROR_INVALID_VALUE;
-  *value = ((struct context *) context)->limits[limit];
-  return CUDA_SUCCESS;
-}
-
-CUresult
-cuCtxGetStreamPriorityRange (int *least, int *greatest)
-{
-  SIM_ENTER_CONTEXT (NULL);
-  if (least != NULL)
-    *least = 0;
-  if (greatest != NULL)
-    *greatest = -5;
-  return CUDA_SUCCESS;
-}
-
-CUresult
-cuCtxEnablePeerAccess (CUcontext peer, unsigned int flags)
-{
-  (void) peer, (void) flags;
-  SIM_ENTER_CONTEXT (NULL);
-  return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
 }

@@ -46,6 +46,8 @@ typedef void *CUarray;
 typedef void *CUmipmappedArray;
 typedef void *CUexternalMemory;
 typedef unsigned long long CUmemGenericAllocationHandle;
+typedef void *CUgreenCtx;
+typedef void *CUdevResourceDesc;
 typedef struct {
   char bytes[16];
 } CUuuid;
@@ -150,6 +152,49 @@ typedef struct {
 } CUDA_ARRAY_MEMORY_REQUIREMENTS;
 
 typedef struct {
+  unsigned int tile_width;
+  unsigned int tile_height;
+  unsigned int tile_depth;
+  unsigned int miptailFirstLevel;
+  unsigned long long miptailSize;
+  unsigned int flags;
+  unsigned int reserved[4];
+} CUDA_ARRAY_SPARSE_PROPERTIES;
+
+enum { CU_RESOURCE_TYPE_ARRAY = 0, CU_ARRAY_SPARSE_SUBRESOURCE_TYPE_SPARSE_LEVEL = 0 };
+enum { CU_MEM_OPERATION_TYPE_MAP = 1, CU_MEM_OPERATION_TYPE_UNMAP = 2 };
+typedef struct {
+  int resourceType;
+  CUarray array;
+  int subresourceType;
+  union {
+    struct {
+      unsigned int level;
+      unsigned int layer;
+      unsigned int x;
+      unsigned int y;
+      unsigned int z;
+      unsigned int width;
+      unsigned int height;
+      unsigned int depth;
+    } sparse_level;
+    struct {
+      unsigned int layer;
+      unsigned long long offset;
+      unsigned long long size;
+    } miptail;
+  };
+  int memOperationType;
+  int memHandleType;
+  CUmemGenericAllocationHandle memHandle;
+  unsigned long long offset;
+  unsigned int deviceBitMask;
+  unsigned int flags;
+  unsigned int reserved[2];
+} CUarrayMapInfo;
+_Static_assert (sizeof (CUarrayMapInfo) == 96, "a mapping into an array");
+
+typedef struct {
   size_t srcXInBytes;
   size_t srcY;
   int srcMemoryType;
@@ -217,6 +262,16 @@ typedef struct {
   unsigned int flags;
   unsigned int reserved[16];
 } CUDA_EXTERNAL_MEMORY_BUFFER_DESC;
+
+enum { CU_DEV_RESOURCE_TYPE_SM = 1 };
+typedef struct {
+  int type;
+  unsigned char padding[92];
+  union {
+    unsigned int sm_count;
+    unsigned char oversize[48];
+  };
+} CUdevResource;
 
 enum {
   CU_MEMPOOL_ATTR_RELEASE_THRESHOLD = 4,

@@ -213,6 +213,11 @@ CUresult cuArray3DCreate (CUarray *array, const void *shape);
 CUresult cuMemPrefetchAsync (CUdeviceptr pointer, size_t bytes, CUdevice device, CUstream stream);
 CUresult cuMemPrefetchAsync_v2 (CUdeviceptr pointer, size_t bytes, CUmemLocation location, unsigned int flags,
                                 CUstream stream);
+CUresult cuMemPrefetchBatchAsync (CUdeviceptr *pointers, size_t *sizes, size_t count, CUmemLocation *locations, size_t *indices,
+                                  size_t location_count, unsigned long long flags, CUstream stream);
+CUresult cuMemDiscardBatchAsync (CUdeviceptr *pointers, size_t *sizes, size_t count, unsigned long long flags, CUstream stream);
+CUresult cuMemDiscardAndPrefetchBatchAsync (CUdeviceptr *pointers, size_t *sizes, size_t count, CUmemLocation *locations,
+                                            size_t *indices, size_t location_count, unsigned long long flags, CUstream stream);
 CUresult cuMemAdvise (CUdeviceptr pointer, size_t bytes, int advice, CUdevice device);
 CUresult cuMemAdvise_v2 (CUdeviceptr pointer, size_t bytes, int advice, CUmemLocation location);
 CUresult cuStreamAttachMemAsync (CUstream stream, CUdeviceptr pointer, size_t bytes, unsigned int flags);
@@ -237,10 +242,21 @@ CUresult cuArrayCreate_v2 (CUarray *array, const CUDA_ARRAY_DESCRIPTOR *shape);
 CUresult cuArrayDestroy (CUarray handle);
 CUresult cuArray3DGetDescriptor_v2 (CUDA_ARRAY3D_DESCRIPTOR *shape, CUarray handle);
 CUresult cuArrayGetDescriptor_v2 (CUDA_ARRAY_DESCRIPTOR *shape, CUarray array);
+CUresult cuArrayGetSparseProperties (CUDA_ARRAY_SPARSE_PROPERTIES *properties, CUarray array);
+CUresult cuMemMapArrayAsync (CUarrayMapInfo *list, unsigned int count, CUstream stream);
 CUresult cuArrayGetMemoryRequirements (CUDA_ARRAY_MEMORY_REQUIREMENTS *requirements, CUarray array, CUdevice device);
 CUresult cuMipmappedArrayCreate (CUmipmappedArray *handle, const CUDA_ARRAY3D_DESCRIPTOR *shape, unsigned int levels);
 CUresult cuMipmappedArrayGetLevel (CUarray *array, CUmipmappedArray handle, unsigned int level);
 CUresult cuMipmappedArrayDestroy (CUmipmappedArray handle);
+
+/* green.c */
+CUresult cuDeviceGetDevResource (CUdevice device, CUdevResource *resource, int type);
+CUresult cuDevSmResourceSplitByCount (CUdevResource *groups, unsigned int *count, const CUdevResource *from, CUdevResource *rest,
+                                      unsigned int flags, unsigned int least);
+CUresult cuDevResourceGenerateDesc (CUdevResourceDesc *description, CUdevResource *resources, unsigned int count);
+CUresult cuGreenCtxCreate (CUgreenCtx *green, CUdevResourceDesc description, CUdevice device, unsigned int flags);
+CUresult cuGreenCtxDestroy (CUgreenCtx green);
+CUresult cuCtxFromGreenCtx (CUcontext *context, CUgreenCtx green);
 
 /* module.c */
 CUresult cuModuleLoad (CUmodule *module, const char *path);

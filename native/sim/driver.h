@@ -55,6 +55,8 @@ enum sim_kind {
   SIM_MODULE,
   SIM_LIBRARY,
   SIM_FUNCTION,
+  SIM_GREEN_CONTEXT,
+  SIM_RESOURCES,
 };
 
 /* A zeroed object of `bytes` that sim_handle_is knows until it is freed; NULL without memory. */

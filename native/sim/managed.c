@@ -69,6 +69,45 @@ cuMemPrefetchAsync_v2 (CUdeviceptr pointer, size_t bytes, CUmemLocation location
 }
 SIM_ALSO (cuMemPrefetchAsync_v2_ptsz, cuMemPrefetchAsync_v2);
 
+/* Each location is for the ranges from its index up to the next one's. */
+CUresult
+cuMemPrefetchBatchAsync (CUdeviceptr *pointers, size_t *sizes, size_t count, CUmemLocation *locations, size_t *indices,
+                         size_t location_count, unsigned long long flags, CUstream stream)
+{
+  if (pointers == NULL || sizes == NULL || count == 0 || locations == NULL || indices == NULL || location_count == 0
+      || location_count > count || flags != 0 || indices[0] != 0)
+    return CUDA_ERROR_INVALID_VALUE;
+  CUresult result = CUDA_SUCCESS;
+  for (size_t i = 0; i < location_count && result == CUDA_SUCCESS; i++)
+    result = i > 0 && (indices[i] <= indices[i - 1] || indices[i] >= count) ? CUDA_ERROR_INVALID_VALUE
+                                                                            : check_location (&locations[i]);
+  for (size_t i = 0; i < count && result == CUDA_SUCCESS; i++)
+    result = prefetch (pointers[i], sizes[i], stream);
+  return result;
+}
+SIM_ALSO (cuMemPrefetchBatchAsync_ptsz, cuMemPrefetchBatchAsync);
+
+/* What a discarded range holds is nobody's to rely on: here, what it held. */
+CUresult
+cuMemDiscardBatchAsync (CUdeviceptr *pointers, size_t *sizes, size_t count, unsigned long long flags, CUstream stream)
+{
+  if (pointers == NULL || sizes == NULL || count == 0 || flags != 0)
+    return CUDA_ERROR_INVALID_VALUE;
+  CUresult result = cuStreamQuery (stream);
+  for (size_t i = 0; i < count && result == CUDA_SUCCESS; i++)
+    result = check (pointers[i], sizes[i]);
+  return result;
+}
+SIM_ALSO (cuMemDiscardBatchAsync_ptsz, cuMemDiscardBatchAsync);
+
+CUresult
+cuMemDiscardAndPrefetchBatchAsync (CUdeviceptr *pointers, size_t *sizes, size_t count, CUmemLocation *locations, size_t *indices,
+                                   size_t location_count, unsigned long long flags, CUstream stream)
+{
+  return cuMemPrefetchBatchAsync (pointers, sizes, count, locations, indices, location_count, flags, stream);
+}
+SIM_ALSO (cuMemDiscardAndPrefetchBatchAsync_ptsz, cuMemDiscardAndPrefetchBatchAsync);
+
 CUresult
 cuMemAdvise (CUdeviceptr pointer, size_t bytes, int advice, CUdevice device)
 {

@@ -1,6 +1,7 @@
 /* Memory taken by one call and freed by one call: device, pinned host, managed. */
 #include "memory.h"
 
+#include "context.h"
 #include "driver.h"
 #include "machine.h"
 #include "pages.h"
@@ -145,7 +146,8 @@ cuMemAlloc_v2 (CUdeviceptr *pointer, size_t bytes)
   SIM_ENTER_CONTEXT (&context);
   if (pointer == NULL || bytes == 0)
     return CUDA_ERROR_INVALID_VALUE;
-  return sim_memory_take (bytes, SIM_DEVICE_MEMORY, context, pointer);
+  context = sim_context_of_memory (context);
+  return context != NULL ? sim_memory_take (bytes, SIM_DEVICE_MEMORY, context, pointer) : CUDA_ERROR_INVALID_CONTEXT;
 }
 
 CUresult

@@ -47,6 +47,11 @@ void sim_pools_settle (void);
 /* True if all of [pointer, pointer + bytes) is memory that the device may touch; it may span mappings side by side. */
 bool sim_memory_reachable (CUdeviceptr pointer, uint64_t bytes);
 
+/* A mapping more of what cuMemCreate made for tiles of arrays, of its first `bytes`; NULL where it is nothing of the kind. Under
+   sim_lock, as is a mapping less. */
+void *sim_allocation_hold (CUmemGenericAllocationHandle handle, uint64_t bytes);
+void sim_allocation_drop (void *allocation);
+
 /* The errno of sim_pages_* as the driver would say it. */
 CUresult sim_memory_error (int status);
 

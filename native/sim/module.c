@@ -1,5 +1,6 @@
 /* Modules and libraries: their images are not looked into and no code runs, but each takes memory, SPARK_SIM_MODULE, from the
    machine until it is unloaded or its context ends. A library needs no context; its memory is taken once, at its load. */
+#include "context.h"
 #include "driver.h"
 #include "machine.h"
 #include "memory.h"
@@ -115,7 +116,8 @@ cuModuleLoadData (CUmodule *module, const void *image)
 {
   CUcontext context;
   SIM_ENTER_CONTEXT (&context);
-  return load (module, SIM_MODULE, context, image);
+  context = sim_context_of_memory (context);
+  return context != NULL ? load (module, SIM_MODULE, context, image) : CUDA_ERROR_INVALID_CONTEXT;
 }
 
 CUresult
@@ -194,6 +196,8 @@ cuLibraryLoadData (CUlibrary *library, const void *image, int *jit_options, void
   CUcontext context = NULL;
   SIM_ENTER ();
   cuCtxGetCurrent (&context);
+  if (context != NULL)
+    context = sim_context_of_memory (context);
   return load (library, SIM_LIBRARY, context, image);
 }
 

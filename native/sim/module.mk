@@ -1,6 +1,6 @@
 # The simulated GB10 driver. libcuda.so.1 and libnvidia-ml.so.1 need libc alone.
 SIM_SHARED := machine
-SIM_CUDA := driver device context memory memory_v1 managed module share vmm pool pool_location array transfer transfer_shaped pointer stream \
+SIM_CUDA := driver device context context_state memory memory_v1 managed module green share vmm pool pool_location array array_map transfer transfer_shaped pointer stream \
   stream_value graph graph_memory errors ranges pages requests resolve
 SIM_NVML := nvml nvml_processes
 SIM_COMMON := error size meminfo

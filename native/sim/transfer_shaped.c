@@ -36,6 +36,8 @@ static CUresult
 side_of_array (const struct wish *wish, const struct extent *extent, struct side *side)
 {
   const struct sim_array *array = sim_array (wish->array);
+  if (array != NULL && sim_array_is_mapped (array))
+    return CUDA_ERROR_NOT_SUPPORTED;
   if (array == NULL)
     return CUDA_ERROR_INVALID_HANDLE;
   if (wish->x_bytes > array->row_bytes || extent->width_bytes > array->row_bytes - wish->x_bytes || wish->y > array->rows

@@ -225,6 +225,24 @@ cuMemGetAllocationPropertiesFromHandle (CUmemAllocationProp *properties, CUmemGe
   return allocation != NULL && properties != NULL ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
+void *
+sim_allocation_hold (CUmemGenericAllocationHandle handle, uint64_t bytes)
+{
+  enum { FOR_TILES = 1 }; /* CU_MEM_CREATE_USAGE_TILE_POOL */
+  struct allocation *allocation = allocation_of (handle);
+  if (allocation == NULL || allocation->properties.usage != FOR_TILES || bytes > allocation->pages.bytes)
+    return NULL;
+  allocation->mappings++;
+  return allocation;
+}
+
+void
+sim_allocation_drop (void *allocation)
+{
+  ((struct allocation *) allocation)->mappings--;
+  settle (allocation);
+}
+
 static CUresult
 map_locked (CUdeviceptr pointer, size_t bytes, CUmemGenericAllocationHandle handle)
 {
