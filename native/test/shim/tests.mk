@@ -1,7 +1,7 @@
 # Tests of the shim. Units run under sanitizers; the whole shim is preloaded into ordinary programs with a fake driver beside them.
 ST := $(B)/test/shim
 SHIM_UNITS := $(addprefix $(ST)/,test_track test_ledger_client test_budget_figures test_meminfo_text)
-SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_scopes test_hooks test_contexts test_trace test_sharing test_race test_same_address test_programs)
+SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_scopes test_hooks test_contexts test_agrees test_trace test_sharing test_race test_same_address test_programs)
 SHIM_PROGRAMS += $(addprefix $(ST)/,test_host_views test_host_figures test_limits test_pools test_kinds test_ipc test_nvml test_kernel_module test_tight_places)
 SHIM_LIBRARIES := $(B)/libspark-shim.so $(SHIM_REDIRECTS)
 SHIM_FAKES := $(addprefix $(ST)/fake/,libcuda.so.1 libcuda.so libcuda.so.580.1 libnvidia-ml.so.1) $(B)/test/fuzz/plain/libcuda.so.1
