@@ -1,8 +1,8 @@
 /* The calls that take and give memory. */
 #include "fuzz.h"
 
-static uint64_t
-some_size (struct actor *actor)
+uint64_t
+fuzz_size (struct actor *actor)
 {
   static const uint64_t edges[] = { 0, 1, 511, 512, 513, MIB - 1, MIB, MIB + 1, 2 * MIB, 2 * MIB + 1, BUDGET, BUDGET + 1,
                                     (uint64_t) 1 << 32, (uint64_t) 1 << 63, ((uint64_t) 1 << 63) - 1, UINT64_MAX, UINT64_MAX - 511 };
@@ -20,8 +20,28 @@ some_size (struct actor *actor)
     }
 }
 
-static uint64_t
-charge_of (uint64_t bytes)
+bool
+fuzz_is_over (uint64_t bytes)
+{
+  return bytes > BUDGET || fuzz_truth->held_bytes + bytes > BUDGET;
+}
+
+void
+fuzz_agree (void)
+{
+  size_t free_bytes, total_bytes;
+  uint64_t held = fuzz_truth->held_bytes, used = fuzz_look ().used_bytes;
+  MUST (held <= BUDGET + fuzz_truth->graph_bytes && used <= BUDGET);
+  if (used == held)
+    return;
+  MUST (used < held && held - used <= fuzz_truth->graph_bytes);
+  /* Whoever asks is told what there is now. */
+  MUST (cuMemGetInfo_v2 (&free_bytes, &total_bytes) == 0);
+  MUST (fuzz_look ().used_bytes == held || held > BUDGET);
+}
+
+uint64_t
+fuzz_charge_of (uint64_t bytes)
 {
   uint64_t unit = bytes <= MIB ? 512 : 2 * MIB;
   return bytes > UINT64_MAX - unit ? UINT64_MAX : (bytes + unit - 1) / unit * unit;
@@ -35,7 +55,7 @@ allocate (struct actor *actor)
   unsigned at = pick (actor, POINTERS);
   if (actor->pointers[at] != 0)
     return;
-  uint64_t bytes = some_size (actor), whole = charge_of (bytes), pointer = UNTOUCHED, pitch = UNTOUCHED;
+  uint64_t bytes = fuzz_size (actor), whole = fuzz_charge_of (bytes), pointer = UNTOUCHED, pitch = UNTOUCHED;
   uint32_t small = UNTOUCHED, small_pitch = UNTOUCHED;
   uint64_t refused = actor->alone ? fuzz_look ().refused_count : 0;
   bool nowhere = pick (actor, 50) == 0;
@@ -60,20 +80,20 @@ allocate (struct actor *actor)
     case 4:
       {
         uint64_t rows = 1 + pick (actor, 40), row;
-        whole = __builtin_mul_overflow (bytes > UINT64_MAX - 1023 ? UINT64_MAX : (bytes + 1023) / 1024 * 1024, rows, &row) ? UINT64_MAX : charge_of (row);
+        whole = __builtin_mul_overflow (bytes > UINT64_MAX - 1023 ? UINT64_MAX : (bytes + 1023) / 1024 * 1024, rows, &row) ? UINT64_MAX : fuzz_charge_of (row);
         result = cuMemAllocPitch_v2 (to, pick (actor, 20) ? &pitch : NULL, bytes, rows, 4);
         MUST (result == 0 || pitch == UNTOUCHED);
         break;
       }
     case 5:
-      whole = charge_of ((uint32_t) bytes);
+      whole = fuzz_charge_of ((uint32_t) bytes);
       result = cuMemAlloc (nowhere ? NULL : &small, (uint32_t) bytes);
       pointer = small;
       break;
     case 6:
       {
         uint32_t width = (uint32_t) (bytes % 100000), rows = pick (actor, 40);
-        whole = charge_of ((uint64_t) ((width + 511) / 512 * 512) * rows);
+        whole = fuzz_charge_of ((uint64_t) ((width + 511) / 512 * 512) * rows);
         result = cuMemAllocPitch (nowhere ? NULL : &small, &small_pitch, width, rows, 4);
         pointer = small;
         break;
@@ -81,12 +101,11 @@ allocate (struct actor *actor)
     default:
       result = cuMemAlloc_v2 (to, bytes);
     }
-  uint64_t held = fuzz_truth->held_bytes; /* before a refusal the pools were trimmed */
   if (actor->alone && fuzz_look ().refused_count != refused)
     {
       /* By how much a pool grows is known afterwards alone: it may be refused while another pool still had pages to give. */
       bool by_pool = how < 4;
-      MUST (fuzz_look ().refused_count == refused + 1 && result == 2 && (by_pool || whole > BUDGET || held + whole > BUDGET));
+      MUST (fuzz_look ().refused_count == refused + 1 && result == 2 && (by_pool || fuzz_is_over (whole)));
     }
   if (result == 0)
     {
@@ -140,7 +159,7 @@ other_kinds (struct actor *actor)
   unsigned at = pick (actor, POINTERS);
   if (actor->pointers[at] != 0)
     return;
-  uint64_t bytes = some_size (actor), pointer = UNTOUCHED;
+  uint64_t bytes = fuzz_size (actor), pointer = UNTOUCHED;
   uint64_t whole = bytes > UINT64_MAX - 4095 ? UINT64_MAX : (bytes + 4095) / 4096 * 4096;
   uint64_t refused = actor->alone ? fuzz_look ().refused_count : 0;
   if (pick (actor, 8) == 0)
@@ -166,21 +185,20 @@ other_kinds (struct actor *actor)
       result = cuArrayCreate_v2 (to, pick (actor, 30) ? &flat : NULL);
       if (__builtin_mul_overflow (bytes, flat.Height == 0 ? 1 : flat.Height, &whole))
         whole = UINT64_MAX;
-      whole = charge_of (whole);
+      whole = fuzz_charge_of (whole);
       break;
     case 4:
       result = cuArray3DCreate_v2 (to, pick (actor, 30) ? &deep : NULL);
       if (__builtin_mul_overflow (bytes, (deep.Height == 0 ? 1 : deep.Height) * (deep.Depth == 0 ? 1 : deep.Depth), &whole))
         whole = UINT64_MAX;
-      whole = charge_of (whole);
+      whole = fuzz_charge_of (whole);
       break;
     default:
-      whole = charge_of (bytes);
+      whole = fuzz_charge_of (bytes);
       result = cuMemAllocManaged (to, bytes, pick (actor, 3));
     }
-  uint64_t held = fuzz_truth->held_bytes; /* before a refusal the pools were trimmed */
   if (actor->alone && fuzz_look ().refused_count != refused)
-    MUST (fuzz_look ().refused_count == refused + 1 && result == 2 && (whole > BUDGET || held + whole > BUDGET));
+    MUST (fuzz_look ().refused_count == refused + 1 && result == 2 && fuzz_is_over (whole));
   MUST ((result == 0) == (pointer != UNTOUCHED) && (result != 0 || !nowhere));
   if (result != 0)
     return;
@@ -206,11 +224,11 @@ handles (struct actor *actor)
     case 0:
       if (actor->references[at] == 0)
         {
-          uint64_t bytes = pick (actor, 4) ? (uint64_t) (1 + pick (actor, 8)) * 2 * MIB : some_size (actor);
+          uint64_t bytes = pick (actor, 4) ? (uint64_t) (1 + pick (actor, 8)) * 2 * MIB : fuzz_size (actor);
           uint64_t refused = actor->alone ? fuzz_look ().refused_count : 0;
           CUresult result = cuMemCreate (pick (actor, 30) ? &handle : NULL, bytes, NULL, pick (actor, 30) == 0);
           if (actor->alone && fuzz_look ().refused_count != refused)
-            MUST (result == 2 && bytes > BUDGET - fuzz_truth->held_bytes);
+            MUST (result == 2 && fuzz_is_over (bytes));
           MUST ((result == 0) == (handle != UNTOUCHED));
           if (result == 0)
             actor->handles[at] = handle, actor->references[at] = 1;
@@ -275,15 +293,17 @@ void
 fuzz_step (struct actor *actor)
 {
   static void (*const calls[]) (struct actor *)
-    = { allocate, allocate, allocate, let_go, let_go, let_go, handles, handles, handles, handles, fuzz_contexts, other_kinds, fuzz_names, fuzz_reports };
+    = { allocate, allocate, allocate, let_go, let_go, let_go, handles, handles, handles, handles, fuzz_contexts, other_kinds,
+        fuzz_graphs, fuzz_graphs, fuzz_lent, fuzz_registered, fuzz_limits, fuzz_names, fuzz_reports };
   calls[pick (actor, actor->alone ? sizeof calls / sizeof calls[0] : sizeof calls / sizeof calls[0] - 2)](actor);
   if (pick (actor, 50) == 0)
     {
       fuzz_names (actor);
       fuzz_reports (actor);
     }
+  fuzz_driver_call_over ();
   if (actor->alone)
-    MUST (fuzz_look ().used_bytes == fuzz_truth->held_bytes);
+    fuzz_agree ();
 }
 
 void
@@ -295,12 +315,14 @@ fuzz_clear (struct actor *actor)
         MUST (cuCtxDestroy_v2 (actor->contexts[i]) == 0);
         fuzz_forget_owned (actor, (uintptr_t) actor->contexts[i]);
       }
-  fuzz_forget_owned (actor, actor->primaries > 0 ? 1 : UINTPTR_MAX);
+  fuzz_forget_owned (actor, actor->primaries > 0 ? FUZZ_PRIMARY : UINTPTR_MAX);
   for (; actor->primaries > 0; actor->primaries--)
     MUST (cuDevicePrimaryCtxRelease_v2 (0) == 0);
   for (unsigned i = 0; i < POINTERS; i++)
     for (int tries = 0; actor->pointers[i] != 0 && tries < 100 && cuMemFree_v2 (actor->pointers[i]) != 0; tries++)
       ;
+  fuzz_clear_lent (actor);
+  fuzz_clear_graphs (actor);
   for (unsigned i = 0; i < HANDLES; i++)
     while (actor->references[i]-- > 0)
       MUST (cuMemRelease (actor->handles[i]) == 0);

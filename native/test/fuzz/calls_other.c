@@ -19,6 +19,22 @@ fuzz_forget_owned (struct actor *actor, uintptr_t context)
   for (unsigned i = 0; i < POINTERS; i++)
     if (actor->owners[i] == context)
       actor->pointers[i] = 0;
+  for (unsigned i = 0; i < REGISTERED; i++)
+    if (actor->registered[i] == context)
+      actor->registered[i] = 0;
+}
+
+/* What a limit takes ends with its context, whatever it was. */
+void
+fuzz_limits (struct actor *actor)
+{
+  int limit = (int) pick (actor, 4);
+  uint64_t value = pick (actor, 2) ? (uint64_t) 512 << pick (actor, 8) : fuzz_size (actor);
+  uint64_t refused = actor->alone ? fuzz_look ().refused_count : 0;
+  CUresult result = cuCtxSetLimit (limit, value);
+  MUST (result != 0 || (limit < 3 && actor->current != 0));
+  if (actor->alone && fuzz_look ().refused_count != refused)
+    MUST (fuzz_look ().refused_count == refused + 1 && result == 2 && limit != 1 && fuzz_is_over (limit == 0 && value < BUDGET ? value * 2048 : value));
 }
 
 void
@@ -60,13 +76,13 @@ fuzz_contexts (struct actor *actor)
           MUST ((result == 0) == (actor->primaries > 0));
           actor->primaries -= result == 0;
           if (actor->primaries == 0)
-            fuzz_forget_owned (actor, 1);
+            fuzz_forget_owned (actor, FUZZ_PRIMARY);
         }
       else if (actor->index == 0)
         {
           MUST ((pick (actor, 2) ? cuDevicePrimaryCtxReset_v2 (0) : cuDevicePrimaryCtxReset (0)) == 0);
           MUST (cuDevicePrimaryCtxReset_v2 (9) != 0);
-          fuzz_forget_owned (actor, 1);
+          fuzz_forget_owned (actor, FUZZ_PRIMARY);
         }
       break;
     default:
@@ -121,7 +137,7 @@ fuzz_reports (struct actor *actor)
   size_t free_bytes = UNTOUCHED, total_bytes = UNTOUCHED, total = 0;
   uint32_t free_32 = 0, total_32 = 0;
   MUST (cuMemGetInfo_v2 (&free_bytes, &total_bytes) == 0 && total_bytes == BUDGET && free_bytes <= BUDGET);
-  MUST (!actor->alone || free_bytes == BUDGET - fuzz_truth->held_bytes);
+  MUST (!actor->alone || free_bytes == BUDGET - fuzz_look ().used_bytes);
   MUST (cuMemGetInfo (&free_32, &total_32) == 0 && total_32 == BUDGET && free_32 <= BUDGET);
   MUST (cuDeviceTotalMem_v2 (&total, 0) == 0 && total == BUDGET && cuDeviceTotalMem_v2 (&total, 5) != 0);
   MUST (cuMemGetInfo_v2 (NULL, &total) != 0 && cuMemGetInfo_v2 (&total, NULL) != 0 && cuMemGetInfo (NULL, NULL) != 0);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCKS = 1 << 16, CONTEXTS = 32, FIRST_ADDRESS = 0x100000 };
+enum { BLOCKS = 1 << 16, FIRST_ADDRESS = 0x100000 };
 enum { POOLS = 3 }; /* 1 is the device's own */
 
 pthread_mutex_t driver_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -16,12 +16,13 @@ struct fuzz_truth *driver_truth = &own_truth;
 static unsigned seed = 1;
 static int failures_per_thousand;
 
-static struct block { uint64_t bytes; uint32_t context; uint32_t pool; uint32_t next_free; } blocks[BLOCKS];
+static struct block { uint64_t bytes; uint32_t context; uint32_t pool; uint32_t next_free; int lent; } blocks[BLOCKS];
 static uint32_t free_block, fresh_block = 1;
-static struct context { int alive; int references; } contexts[CONTEXTS]; /* 1 is the primary one */
+static struct context { int alive; int references; } contexts[DRIVER_CONTEXTS]; /* 1 is the primary one */
 static struct pool { uint64_t used_bytes, reserved_bytes; } pools[POOLS];
 static __thread uint32_t current;
 static __thread uint64_t just_pitched;
+static __thread uint64_t my_unseen_bytes;
 
 void
 fuzz_driver_begin (struct fuzz_truth *shared, unsigned first, int failures)
@@ -52,8 +53,9 @@ void
 driver_hold (uint64_t bytes, uint64_t unseen)
 {
   driver_truth->unseen_bytes += unseen;
+  my_unseen_bytes += unseen;
   uint64_t now = driver_truth->held_bytes += bytes, seen = now - driver_truth->unseen_bytes, most = driver_truth->most_bytes;
-  if (driver_truth->limit_bytes != 0 && now > driver_truth->limit_bytes + driver_truth->unseen_bytes)
+  if (driver_truth->limit_bytes != 0 && now > driver_truth->limit_bytes + driver_truth->unseen_bytes + driver_truth->graph_bytes)
     {
       fprintf (stderr, "fuzz driver: %llu bytes held, the limit is %llu\n", (unsigned long long) seen,
                (unsigned long long) driver_truth->limit_bytes);
@@ -62,6 +64,13 @@ driver_hold (uint64_t bytes, uint64_t unseen)
   while (most < seen && !__atomic_compare_exchange_n ((uint64_t *) &driver_truth->most_bytes, &most, seen, 0, 5, 5))
     ;
   driver_truth->granted++;
+}
+
+void
+fuzz_driver_call_over (void)
+{
+  driver_truth->unseen_bytes -= my_unseen_bytes;
+  my_unseen_bytes = 0;
 }
 
 static uint32_t
@@ -80,7 +89,9 @@ take_block (uint64_t bytes, uint64_t unseen, uint32_t context)
 static void
 drop_block (uint32_t index)
 {
-  if (blocks[index].pool != 0)
+  if (blocks[index].lent)
+    ; /* another process's */
+  else if (blocks[index].pool != 0)
     pools[blocks[index].pool].used_bytes -= blocks[index].bytes; /* the pool keeps its pages */
   else
     driver_truth->held_bytes -= blocks[index].bytes;
@@ -94,6 +105,7 @@ end_context (uint32_t context)
   for (uint32_t i = 1; i < fresh_block; i++)
     if (blocks[i].bytes != 0 && blocks[i].context == context)
       drop_block (i);
+  driver_context_ended (context);
   contexts[context].alive = 0;
   return 0;
 }
@@ -135,9 +147,9 @@ static int
 take_back (uint64_t pointer)
 {
   uint64_t index = (pointer - FIRST_ADDRESS) / 512;
-  if (pointer == 0)
+  if (pointer == 0 || driver_graph_freed (pointer))
     return 0;
-  if (pointer < FIRST_ADDRESS || pointer % 512 != 0 || index == 0 || index >= fresh_block || blocks[index].bytes == 0)
+  if (pointer < FIRST_ADDRESS || pointer % 512 != 0 || index == 0 || index >= fresh_block || blocks[index].bytes == 0 || blocks[index].lent)
     return INVALID;
   /* Never for what the shim itself gives back, because it turned out to take more than fits: nobody else could try again. */
   int error = blocks[index].pool != 0 || pointer == just_pitched ? 0 : driver_fails ();
@@ -271,29 +283,70 @@ cuMemAllocPitch (CUdeviceptr_v1 *p, uint32_t *pitch, uint32_t w, uint32_t h, uin
   return error;
 }
 
+/* ---- what another process lends: at the addresses that everything has, and nothing is held for it ---- */
+
+static int
+lend (CUdeviceptr *pointer)
+{
+  int error = driver_fails ();
+  uint32_t index = error != 0 ? 0 : take_block (0, 0, 0);
+  if (index == 0)
+    return error != 0 ? error : OUT_OF_MEMORY;
+  blocks[index].bytes = blocks[index].lent = 1;
+  *pointer = FIRST_ADDRESS + (uint64_t) index * 512;
+  return 0;
+}
+
+static int
+close_lent (uint64_t pointer)
+{
+  uint64_t index = (pointer - FIRST_ADDRESS) / 512;
+  if (pointer < FIRST_ADDRESS || index >= fresh_block || !blocks[index].lent)
+    return INVALID;
+  drop_block ((uint32_t) index);
+  return 0;
+}
+
+CUresult cuIpcOpenMemHandle_v2 (CUdeviceptr *p, struct fuzz_ipc_handle h, unsigned f) { (void) h; LOCKED (p == NULL || f != 1 ? INVALID : lend (p)); }
+CUresult cuIpcCloseMemHandle (CUdeviceptr p) { LOCKED (close_lent (p)); }
+
 /* ---- contexts ---- */
+
+static CUcontext
+handle_of (uint32_t context)
+{
+  return (CUcontext) ((uintptr_t) context * FUZZ_PRIMARY);
+}
 
 static int
 create_context (CUcontext *context)
 {
-  for (uint32_t i = 2; i < CONTEXTS; i++)
+  for (uint32_t i = 2; i < DRIVER_CONTEXTS; i++)
     if (!contexts[i].alive)
-      return contexts[i].alive = 1, *context = (CUcontext) (uintptr_t) i, current = i, 0;
+      return contexts[i].alive = 1, *context = handle_of (i), current = i, 0;
   return OUT_OF_MEMORY;
 }
 
-static int
+/* Its number, 0 where it is none. */
+static uint32_t
 is_context (CUcontext context)
 {
-  return (uintptr_t) context > 0 && (uintptr_t) context < CONTEXTS && contexts[(uintptr_t) context].alive;
+  uintptr_t number = (uintptr_t) context / FUZZ_PRIMARY;
+  return (uintptr_t) context % FUZZ_PRIMARY == 0 && number < DRIVER_CONTEXTS && contexts[number].alive ? (uint32_t) number : 0;
+}
+
+uint32_t
+driver_context (void)
+{
+  return contexts[current].alive ? current : 0;
 }
 
 CUresult cuCtxCreate_v2 (CUcontext *c, unsigned f, CUdevice d) { LOCKED (c == NULL || f != 0 || d != 0 ? INVALID : create_context (c)); }
-CUresult cuCtxSetCurrent (CUcontext c) { LOCKED (c != NULL && !is_context (c) ? DESTROYED : (current = (uint32_t) (uintptr_t) c, 0)); }
-CUresult cuCtxGetCurrent (CUcontext *c) { return *c = (CUcontext) (uintptr_t) current, 0; }
-CUresult cuCtxDestroy_v2 (CUcontext c) { LOCKED (!is_context (c) || (uintptr_t) c == 1 ? DESTROYED : end_context ((uint32_t) (uintptr_t) c)); }
+CUresult cuCtxSetCurrent (CUcontext c) { LOCKED (c != NULL && !is_context (c) ? DESTROYED : (current = is_context (c), 0)); }
+CUresult cuCtxGetCurrent (CUcontext *c) { return *c = handle_of (current), 0; }
+CUresult cuCtxDestroy_v2 (CUcontext c) { LOCKED (is_context (c) < 2 ? DESTROYED : end_context (is_context (c))); }
 CUresult cuCtxDestroy (CUcontext c) { return cuCtxDestroy_v2 (c); }
-CUresult cuDevicePrimaryCtxRetain (CUcontext *c, CUdevice d) { LOCKED (d != 0 ? 101 : (contexts[1].references++, contexts[1].alive = 1, *c = (CUcontext) 1, 0)); }
+CUresult cuDevicePrimaryCtxRetain (CUcontext *c, CUdevice d) { LOCKED (d != 0 ? 101 : (contexts[1].references++, contexts[1].alive = 1, *c = handle_of (1), 0)); }
 CUresult cuDevicePrimaryCtxGetState (CUdevice d, unsigned *f, int *a) { LOCKED (d != 0 ? 101 : (*f = 0, *a = contexts[1].alive, 0)); }
 CUresult cuDevicePrimaryCtxReset_v2 (CUdevice d) { LOCKED (d != 0 ? 101 : end_context (1)); }
 CUresult cuDevicePrimaryCtxReset (CUdevice d) { return cuDevicePrimaryCtxReset_v2 (d); }

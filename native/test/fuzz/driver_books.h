@@ -16,6 +16,17 @@ int driver_fails (void);
 
 /* `bytes` more are held, `unseen` of them such as nobody could know before. */
 void driver_hold (uint64_t bytes, uint64_t unseen);
+
+/* The number of this thread's context, 0 = none or one that has ended. */
+uint32_t driver_context (void);
+
+/* What a context has beside its memory goes with it: registered memory, limits (driver_context.c). */
+void driver_context_ended (uint32_t context);
+
+/* A free of what may be memory of a graph (driver_graph.c); false where it is not. */
+int driver_graph_freed (uint64_t pointer);
+
+enum { DRIVER_CONTEXTS = 32, DRIVER_GRAPHS = 64, FIRST_GRAPH_ADDRESS = 0x40000000 };
 #pragma GCC visibility pop
 
 /* The body of a function: a statement expression under the lock that gives the result. */

@@ -3,7 +3,7 @@
 
 enum { OBJECTS = 4096, HANDLES = 4096, MAPPINGS = 4096 };
 
-static struct object { uint64_t bytes; int references, mappings; } objects[OBJECTS];
+static struct object { uint64_t bytes; int references, mappings, lent; } objects[OBJECTS];
 static struct handle { uint32_t object; uint32_t next_free; } handles[HANDLES];
 static uint32_t free_handle, fresh_handle = 1;
 static struct mapping { uint64_t at, bytes; uint32_t object; } mappings[MAPPINGS];
@@ -26,7 +26,7 @@ settle_object (uint32_t object)
 {
   if (objects[object].references != 0 || objects[object].mappings != 0)
     return;
-  driver_truth->held_bytes -= objects[object].bytes;
+  driver_truth->held_bytes -= objects[object].lent ? 0 : objects[object].bytes;
   objects[object].bytes = 0;
 }
 
@@ -53,6 +53,24 @@ static int
 known_handle (uint64_t handle)
 {
   return handle > 0 && handle < fresh_handle && handles[handle].object != 0;
+}
+
+/* A small number is a handle of this process's own, exported: the driver gives out the one that there is. Any other is another
+   process's memory of so many pages. */
+static int
+import (uint64_t *handle, uint64_t from)
+{
+  uint32_t object = 1;
+  if (from < HANDLES)
+    return !known_handle (from) ? INVALID : (objects[handles[from].object].references++, *handle = from, 0);
+  int error = driver_fails ();
+  while (object < OBJECTS && objects[object].bytes != 0)
+    object++;
+  if (error == 0)
+    error = object == OBJECTS ? OUT_OF_MEMORY : new_handle (handle, object);
+  if (error == 0)
+    objects[object] = (struct object){ .bytes = from / HANDLES << 21, .references = 1, .lent = 1 };
+  return error;
 }
 
 static int
@@ -134,6 +152,7 @@ retain_mapped (uint64_t *handle, uint64_t at)
 
 CUresult cuMemCreate (CUmemGenericAllocationHandle *h, size_t n, const CUmemAllocationProp *p, unsigned long long f) { (void) p; LOCKED (h == NULL || n == 0 || f != 0 ? INVALID : create (h, n)); }
 CUresult cuMemRelease (CUmemGenericAllocationHandle h) { LOCKED (release (h)); }
+CUresult cuMemImportFromShareableHandle (CUmemGenericAllocationHandle *h, void *o, int t) { LOCKED (h == NULL || t != 1 || o == NULL ? INVALID : import (h, (uintptr_t) o)); }
 CUresult cuMemMap (CUdeviceptr p, size_t n, size_t o, CUmemGenericAllocationHandle h, unsigned long long f) { LOCKED (o != 0 || f != 0 ? INVALID : map (p, n, h)); }
 CUresult cuMemUnmap (CUdeviceptr p, size_t n) { LOCKED (unmap (p, n)); }
 CUresult cuMemRetainAllocationHandle (CUmemGenericAllocationHandle *h, void *a) { LOCKED (h == NULL ? INVALID : retain_mapped (h, (uintptr_t) a)); }

@@ -59,7 +59,8 @@ tests: $(B)/san-shim/libspark-shim.so
 
 # The fuzz programs: the shim linked in, without what only a preload can do, once for each sanitizer; the driver beside them.
 FUZZ_SRC := $(addprefix shim/,lock.c track.c ledger_client.c budget.c cgroup_memory.c resolve.c elf_symbols.c call.c process.c log.c \
-  trace.c hooks.c nvml.c) $(wildcard shim/cuda_*.c) $(addprefix common/,meminfo.c ledger.c error.c) $(addprefix test/fuzz/,fuzz.c calls.c calls_other.c)
+  trace.c hooks.c nvml.c) $(wildcard shim/cuda_*.c) $(addprefix common/,meminfo.c ledger.c error.c) $(addprefix test/fuzz/,fuzz.c calls.c calls_other.c calls_graph.c calls_lent.c)
+FUZZ_DRIVER := driver driver_vmm driver_graph driver_context
 FUZZ_KINDS := asan tsan plain
 FUZZ_FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FUZZ_FLAGS_tsan := -fsanitize=thread
@@ -69,12 +70,12 @@ define FUZZ_BUILD
 $(B)/fuzz-$(1)/%.o: %.c
 	@mkdir -p $$(@D)
 	$(CC) $(CPPFLAGS) -std=c11 -O1 -g $(WARN) $$(FUZZ_FLAGS_$(1)) -fPIC -fno-omit-frame-pointer -MMD -MP -c -o $$@ $$<
-$(B)/test/fuzz/$(1)/libcuda.so.1: $(B)/fuzz-$(1)/test/fuzz/driver.o $(B)/fuzz-$(1)/test/fuzz/driver_vmm.o
+$(B)/test/fuzz/$(1)/libcuda.so.1: $(FUZZ_DRIVER:%=$(B)/fuzz-$(1)/test/fuzz/%.o)
 	@mkdir -p $$(@D)
 	$(CC) $$(FUZZ_FLAGS_$(1)) -shared -Wl,-Bsymbolic -Wl,-soname,libcuda.so.1 -o $$@ $$^ -ldl
 $(B)/test/fuzz/$(1)/fuzz: $(FUZZ_SRC:%.c=$(B)/fuzz-$(1)/%.o) $(B)/test/fuzz/$(1)/libcuda.so.1
 	$(CC) $$(FUZZ_FLAGS_$(1)) -rdynamic -o $$@ $$^ -Wl,-rpath,'$$$$ORIGIN' -ldl -lpthread
--include $(FUZZ_SRC:%.c=$(B)/fuzz-$(1)/%.d) $(B)/fuzz-$(1)/test/fuzz/driver.d $(B)/fuzz-$(1)/test/fuzz/driver_vmm.d
+-include $(FUZZ_SRC:%.c=$(B)/fuzz-$(1)/%.d) $(FUZZ_DRIVER:%=$(B)/fuzz-$(1)/test/fuzz/%.d)
 endef
 FUZZ_UNITS := $(addprefix $(B)/test/fuzz/tsan/,test_ledger_client test_track)
 $(FUZZ_UNITS): $(B)/test/fuzz/tsan/%: $(B)/fuzz-tsan/test/shim/%.o $(addprefix $(B)/fuzz-tsan/,shim/lock.o shim/track.o shim/ledger_client.o common/ledger.o common/error.o)
