@@ -80,18 +80,18 @@ static void
 read_figures (struct spark_budget *budget)
 {
   struct spark_figures *figures = &budget->figures;
-  if (figures->scratch == NULL)
+  if (budget->scratch == NULL)
     {
-      figures->scratch = raw_mmap (sizeof *figures->scratch, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-      if (figures->scratch == NULL)
+      budget->scratch = raw_mmap (sizeof *budget->scratch, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+      if (budget->scratch == NULL)
         return;
-      raw_madvise (figures->scratch, sizeof *figures->scratch, MADV_DONTFORK);
+      raw_madvise (budget->scratch, sizeof *budget->scratch, MADV_DONTFORK);
     }
   /* Of the living: what the dead held is in MemAvailable again. */
   uint64_t used = spark_ledger_used (&budget->ledger), unreclaimable_bytes = 0;
-  uint64_t room = host_room_bytes (budget->ledger.header, figures->scratch);
+  uint64_t room = host_room_bytes (budget->ledger.header, budget->scratch);
   /* What was known stays known where it cannot be asked. */
-  if (spark_cgroup_unreclaimable_bytes ("/sys/fs/cgroup", "/proc/self/cgroup", budget->in_container, figures->scratch,
+  if (spark_cgroup_unreclaimable_bytes ("/sys/fs/cgroup", "/proc/self/cgroup", budget->in_container, budget->scratch,
                                         &unreclaimable_bytes))
     figures->unreclaimable_bytes = unreclaimable_bytes;
   figures->host_cap_bytes = room > UINT64_MAX - used ? UINT64_MAX : used + room;
@@ -104,13 +104,13 @@ static struct spark_figures
 figures_now (struct spark_budget *budget, bool afresh)
 {
   struct spark_figures *figures = &budget->figures;
-  if (spark_locks_held > 0)
+  if (spark_lock_is_mine (&budget->figures_lock))
     return *figures;
-  spark_lock_take (&figures->lock);
+  spark_lock_take (&budget->figures_lock);
   if (afresh || !figures->known || now_ns () - figures->read_at_ns > FIGURES_LAST_ns)
     read_figures (budget);
   struct spark_figures known = *figures;
-  spark_lock_give (&figures->lock);
+  spark_lock_give (&budget->figures_lock);
   return known;
 }
 
@@ -127,9 +127,9 @@ struct spark_room
 spark_budget_room (struct spark_budget *budget)
 {
   struct spark_ledger_client *ledger = &budget->ledger;
-  bool in_handler = spark_locks_held > 0;
-  uint64_t cap = cap_bytes (budget, true), used = in_handler ? spark_ledger_used_as_told (ledger) : spark_ledger_used (ledger);
-  return (struct spark_room){ .total_bytes = ledger->header->budget_bytes, .free_bytes = minus (cap, used) };
+  uint64_t cap = cap_bytes (budget, true);
+  return (struct spark_room){ .total_bytes = ledger->header->budget_bytes,
+                              .free_bytes = minus (cap, spark_ledger_used (ledger)) };
 }
 
 bool
@@ -157,9 +157,9 @@ spark_budget_pages_are_counted (struct spark_budget *budget)
 void
 spark_budget_look_again (struct spark_budget *budget)
 {
-  spark_lock_take (&budget->figures.lock);
+  spark_lock_take (&budget->figures_lock);
   budget->figures.known = false;
-  spark_lock_give (&budget->figures.lock);
+  spark_lock_give (&budget->figures_lock);
 }
 
 void

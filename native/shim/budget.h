@@ -7,17 +7,17 @@
 
 /* What the kernel tells, kept for a moment: reading it takes longer than an allocation from a pool does. */
 struct spark_figures {
-  struct spark_lock lock;
   bool known;
-  struct spark_scratch *scratch;
-  uint64_t read_at_ns;         /* CLOCK_MONOTONIC_COARSE */
+  uint64_t read_at_ns;          /* CLOCK_MONOTONIC_COARSE */
   uint64_t unreclaimable_bytes; /* what the container's memory cgroup cannot drop */
   uint64_t host_cap_bytes;      /* what the ledger may rise to before the host's reserve is touched */
 };
 
 struct spark_budget {
   struct spark_ledger_client ledger;
+  struct spark_lock figures_lock;
   struct spark_figures figures;
+  struct spark_scratch *scratch; /* for reading them */
   bool in_container; /* the ledger lies where a container has it */
 };
 

@@ -66,9 +66,13 @@ follow (struct spark_process *process, uint64_t *given_back)
     }
   else if (reserved > *charged)
     {
-      fits = spark_budget_try (&process->budget, reserved - *charged);
+      uint64_t grown = reserved - *charged, room = spark_budget_room (&process->budget).free_bytes;
+      fits = spark_budget_try (&process->budget, grown);
       if (fits)
         *charged = reserved;
+      /* It is there all the same: nobody else shall be granted what it takes. */
+      else if (spark_budget_try (&process->budget, room < grown ? room : grown))
+        *charged += room < grown ? room : grown;
     }
   spark_lock_give (&process->pools_lock);
   return fits;

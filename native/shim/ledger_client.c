@@ -377,17 +377,11 @@ spark_ledger_count_refusal (struct spark_ledger_client *client)
 }
 
 uint64_t
-spark_ledger_used_as_told (const struct spark_ledger_client *client)
-{
-  return sum_of_slots (client);
-}
-
-uint64_t
 spark_ledger_used (struct spark_ledger_client *client)
 {
   uint64_t used = 0;
   int fd = -1;
-  bool can_ask = true;
+  bool can_ask = !spark_lock_is_mine (&client->descriptor); /* else in a signal handler: what the dead held counts */
   for (uint32_t i = 0, count = slots_in_use (client); i < count; i++)
     {
       uint64_t held = client->slots[i].used_bytes;

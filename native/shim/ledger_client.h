@@ -60,7 +60,4 @@ void spark_ledger_count_refusal (struct spark_ledger_client *client);
 /* Bytes held by all processes that live. */
 uint64_t spark_ledger_used (struct spark_ledger_client *client);
 
-/* The same without asking who lives: what the dead held counts until somebody needs it. Takes no lock. */
-uint64_t spark_ledger_used_as_told (const struct spark_ledger_client *client);
-
 #endif

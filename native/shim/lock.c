@@ -1,3 +1,3 @@
 #include "lock.h"
 
-__thread uint32_t spark_locks_held __attribute__ ((tls_model ("initial-exec")));
+__thread const struct spark_lock *volatile spark_lock_touched __attribute__ ((tls_model ("initial-exec")));

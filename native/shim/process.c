@@ -114,7 +114,9 @@ static __thread struct spark_process *forking __attribute__ ((tls_model ("initia
 static void
 before_fork (void)
 {
-  forking = spark_locks_held == 0 ? atomic_load_explicit (&shared_state, memory_order_acquire) : NULL;
+  forking = atomic_load_explicit (&shared_state, memory_order_acquire);
+  if (forking != NULL && spark_lock_is_mine (&forking->budget.ledger.descriptor))
+    forking = NULL;
   if (forking != NULL)
     spark_lock_take (&forking->budget.ledger.descriptor);
 }
@@ -127,18 +129,10 @@ after_fork (void)
   forking = NULL;
 }
 
-/* The child's locks are wiped, or will be at its first call. */
-static void
-after_fork_in_child (void)
-{
-  after_fork ();
-  spark_locks_held = 0;
-}
-
 __attribute__ ((constructor)) static void
 watch_forks (void)
 {
-  pthread_atfork (before_fork, after_fork, after_fork_in_child);
+  pthread_atfork (before_fork, after_fork, after_fork);
 }
 
 struct spark_process *
@@ -149,8 +143,8 @@ spark_process_quietly (void)
     return NULL;
   if (atomic_load_explicit (&process->phase, memory_order_acquire) == FRESH)
     {
-      if (spark_locks_held > 0)
-        return NULL; /* a signal handler in the middle of our own joining */
+      if (spark_lock_is_mine (&process->joining))
+        return NULL; /* a signal handler in the middle of it */
       spark_lock_take (&process->joining);
       if (process->phase == FRESH)
         process->phase = join (process);

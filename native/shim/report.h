@@ -18,8 +18,7 @@ spark_report_total (struct spark_process *process, uint64_t real_total_bytes)
 static inline struct spark_room
 spark_report_room (struct spark_process *process, uint64_t real_total_bytes)
 {
-  /* Not in a signal handler that interrupted our own code (lock.h). */
-  if (spark_locks_held == 0)
+  if (!spark_lock_is_mine (&process->pools_lock)) /* else in a signal handler */
     {
       spark_pools_settle (process);
       spark_graphs_settle (process);
