@@ -2,42 +2,11 @@
    references and its mappings is gone, in whatever order: PyTorch's expandable segments release the handle right after mapping, or
    unmap first and release then.
 
-   A handle's value may be given out anew while old memory is still mapped, so memory is counted under numbers of our own. The calls
-   that end or map something are made with the lock held: a value that the driver gives out again is then never seen too early. */
+   A handle's value may be given out anew while old memory is still mapped, so memory is told apart by records of our own (vmm_table.h).
+   The calls that end or map something are made with the lock held: a value that the driver gives out again is then never seen too early. */
 #include "call.h"
 #include "cuda_abi.h"
 #include "cuda_room.h"
-
-/* In the tables: a handle's `bytes` are the references held through that value and its `extra` the object's number; a mapping's `bytes`
-   its length and `extra` the object's number, 0 if unknown (imported); an object's `bytes` its charge and `extra`: handle references in the low half, mappings in the high one. */
-#define REFERENCE ((uint64_t) 1)
-#define MAPPING ((uint64_t) 1 << 32)
-
-/* All below is called with the lock held. Returns the bytes that nobody holds any more. */
-static uint64_t
-drop_from_object (struct spark_process *process, uint64_t object, uint64_t what)
-{
-  struct spark_track_entry *entry = spark_track_find (&process->vmm_objects, object), taken;
-  if (entry == NULL)
-    return 0;
-  entry->extra -= what;
-  return entry->extra == 0 && spark_track_take (&process->vmm_objects, object, &taken) ? taken.bytes : 0;
-}
-
-static void
-add_to_object (struct spark_process *process, uint64_t object, uint64_t what)
-{
-  struct spark_track_entry *entry = spark_track_find (&process->vmm_objects, object);
-  if (entry != NULL)
-    entry->extra += what;
-}
-
-static uint64_t
-object_of_handle (struct spark_process *process, CUmemGenericAllocationHandle handle)
-{
-  struct spark_track_entry *entry = spark_track_find (&process->vmm_handles, handle);
-  return entry != NULL ? entry->extra : 0;
-}
 
 /* ---- handles ---- */
 
@@ -61,11 +30,9 @@ SPARK_CUDA_HOOK (cuMemCreate,
       return result;
     }
   spark_lock_take (&process->vmm_lock);
-  struct spark_track_entry replaced;
-  uint64_t object = ++process->vmm_last_object;
-  if (spark_track_put (&process->vmm_objects, (struct spark_track_entry){ object, bytes, REFERENCE }, &replaced))
-    spark_track_put (&process->vmm_handles, (struct spark_track_entry){ taken, 1, object }, &replaced);
+  uint64_t freed = spark_vmm_create (&process->vmm, taken, bytes);
   spark_lock_give (&process->vmm_lock);
+  spark_budget_release (&process->budget, freed);
   spark_budget_commit (&process->budget);
   *handle = taken;
   return result;
@@ -79,21 +46,7 @@ SPARK_CUDA_HOOK (cuMemRetainAllocationHandle, (CUmemGenericAllocationHandle *han
   if (result != SPARK_CUDA_SUCCESS)
     return result;
   spark_lock_take (&process->vmm_lock);
-  uint64_t object = object_of_handle (process, *handle);
-  struct spark_track_entry *mapping = spark_track_find (&process->vmm_mappings, (uint64_t) (uintptr_t) address);
-  if (object == 0 && mapping != NULL && mapping->extra != 0)
-    {
-      /* The handle was released, or the driver gave another value for it: this one stands for the mapped memory now. */
-      struct spark_track_entry replaced;
-      object = mapping->extra;
-      spark_track_put (&process->vmm_handles, (struct spark_track_entry){ *handle, 0, object }, &replaced);
-    }
-  struct spark_track_entry *entry = spark_track_find (&process->vmm_handles, *handle);
-  if (entry != NULL)
-    {
-      entry->bytes++;
-      add_to_object (process, object, REFERENCE);
-    }
+  spark_vmm_retain (&process->vmm, *handle, (uint64_t) (uintptr_t) address);
   spark_lock_give (&process->vmm_lock);
   return result;
 }
@@ -106,13 +59,8 @@ SPARK_CUDA_HOOK (cuMemImportFromShareableHandle, (CUmemGenericAllocationHandle *
   struct spark_process *process = call->process;
   spark_lock_take (&process->vmm_lock);
   CUresult result = real (handle, os_handle, type);
-  struct spark_track_entry *entry
-    = result == SPARK_CUDA_SUCCESS ? spark_track_find (&process->vmm_handles, *handle) : NULL;
-  if (entry != NULL)
-    {
-      entry->bytes++;
-      add_to_object (process, entry->extra, REFERENCE);
-    }
+  if (result == SPARK_CUDA_SUCCESS)
+    spark_vmm_import (&process->vmm, *handle);
   spark_lock_give (&process->vmm_lock);
   return result;
 }
@@ -120,17 +68,9 @@ SPARK_CUDA_HOOK (cuMemImportFromShareableHandle, (CUmemGenericAllocationHandle *
 SPARK_CUDA_HOOK (cuMemRelease, (CUmemGenericAllocationHandle handle), (handle))
 {
   struct spark_process *process = call->process;
-  uint64_t freed = 0;
   spark_lock_take (&process->vmm_lock);
   CUresult result = real (handle);
-  struct spark_track_entry *entry = spark_track_find (&process->vmm_handles, handle), taken;
-  if (result == SPARK_CUDA_SUCCESS && entry != NULL)
-    {
-      uint64_t object = entry->extra;
-      if (--entry->bytes == 0)
-        spark_track_take (&process->vmm_handles, handle, &taken);
-      freed = drop_from_object (process, object, REFERENCE);
-    }
+  uint64_t freed = result == SPARK_CUDA_SUCCESS ? spark_vmm_release (&process->vmm, handle) : 0;
   spark_lock_give (&process->vmm_lock);
   spark_budget_release (&process->budget, freed);
   return result;
@@ -146,33 +86,10 @@ SPARK_CUDA_HOOK (cuMemMap,
   struct spark_process *process = call->process;
   spark_lock_take (&process->vmm_lock);
   CUresult result = real (pointer, bytes, offset, handle, flags);
-  if (result == SPARK_CUDA_SUCCESS)
-    {
-      struct spark_track_entry replaced;
-      uint64_t object = object_of_handle (process, handle);
-      if (spark_track_put (&process->vmm_mappings, (struct spark_track_entry){ pointer, bytes, object }, &replaced))
-        add_to_object (process, object, MAPPING);
-    }
+  uint64_t freed = result == SPARK_CUDA_SUCCESS ? spark_vmm_map (&process->vmm, handle, pointer, bytes) : 0;
   spark_lock_give (&process->vmm_lock);
+  spark_budget_release (&process->budget, freed);
   return result;
-}
-
-/* One call may end several mappings that lie side by side. Returns the bytes that nobody holds any more. */
-static uint64_t
-forget_mappings (struct spark_process *process, CUdeviceptr pointer, size_t bytes)
-{
-  enum { GRANULE = 2 << 20 }; /* the least distance between two mappings */
-  uint64_t freed = 0, done = 0;
-  while (done < bytes && process->vmm_mappings.count > 0)
-    {
-      struct spark_track_entry mapping;
-      bool known = spark_track_take (&process->vmm_mappings, pointer + done, &mapping);
-      if (known)
-        freed += drop_from_object (process, mapping.extra, MAPPING);
-      uint64_t step = known && mapping.bytes != 0 ? mapping.bytes : GRANULE;
-      done = step > bytes - done ? bytes : done + step;
-    }
-  return freed;
 }
 
 SPARK_CUDA_HOOK (cuMemUnmap, (CUdeviceptr pointer, size_t bytes), (pointer, bytes))
@@ -180,7 +97,7 @@ SPARK_CUDA_HOOK (cuMemUnmap, (CUdeviceptr pointer, size_t bytes), (pointer, byte
   struct spark_process *process = call->process;
   spark_lock_take (&process->vmm_lock);
   CUresult result = real (pointer, bytes);
-  uint64_t freed = result == SPARK_CUDA_SUCCESS ? forget_mappings (process, pointer, bytes) : 0;
+  uint64_t freed = result == SPARK_CUDA_SUCCESS ? spark_vmm_unmap (&process->vmm, pointer, bytes) : 0;
   spark_lock_give (&process->vmm_lock);
   spark_budget_release (&process->budget, freed);
   return result;

@@ -5,6 +5,7 @@
 
 #include "budget.h"
 #include "track.h"
+#include "vmm_table.h"
 
 struct spark_process {
   _Atomic uint32_t phase;
@@ -20,10 +21,7 @@ struct spark_process {
   _Atomic uint32_t graphs_allocate; /* a memory node was seen */
 
   struct spark_lock vmm_lock;
-  struct spark_track vmm_handles;  /* handle -> object number */
-  struct spark_track vmm_objects;  /* object number -> bytes charged, references */
-  struct spark_track vmm_mappings; /* address -> bytes mapped, object number */
-  uint64_t vmm_last_object;
+  struct spark_vmm_table vmm; /* memory by handle: bytes charged, who holds it */
 
   _Atomic uint32_t kernel_tells; /* an answer of the kernel module was seen */
   struct spark_lock rm_lock;

@@ -83,6 +83,14 @@ spark_file_may_have (uint64_t bytes)
   return raw_syscall (SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, &limit) != 0 || bytes <= limit.now;
 }
 
+/* NULL where the kernel refuses. */
+static inline void *
+raw_mremap (void *address, size_t old_size, size_t size)
+{
+  long result = raw_syscall (SYS_mremap, address, old_size, size, 1 /* MREMAP_MAYMOVE */);
+  return result < 0 && result > -4096 ? NULL : (void *) (uintptr_t) result;
+}
+
 static inline void
 raw_munmap (void *address, size_t size)
 {

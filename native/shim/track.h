@@ -1,4 +1,4 @@
-/* A table from a 64-bit key (pointer, handle) to two words. Constant time at any size, at most 64 bytes a live entry.
+/* A table from a 64-bit key (pointer, handle) to two words. Constant time at any size, at most 64 bytes a live entry from 1,000 on.
    It takes its memory straight from the kernel, never from malloc (the program may replace that), and its caller locks. */
 #ifndef SPARK_SHIM_TRACK_H
 #define SPARK_SHIM_TRACK_H
@@ -16,8 +16,10 @@ struct spark_track_entry {
 /* All zeros is an empty table. */
 struct spark_track {
   struct spark_track_entry *entries;
-  size_t capacity; /* a power of two, or 0 */
+  size_t capacity;
   size_t count;
+  uint64_t factor;   /* what spreads the keys */
+  size_t patience;   /* the count from which on another factor may be tried */
 };
 
 /* The entry of `key`, or NULL. Valid until the next put or take. */

@@ -1,7 +1,7 @@
 # Tests of the shim. Units run under sanitizers; the whole shim is preloaded into ordinary programs with a fake driver beside them.
 ST := $(B)/test/shim
-SHIM_UNITS := $(addprefix $(ST)/,test_track test_ledger_client test_budget_figures test_meminfo_text)
-SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_scopes test_hooks test_contexts test_agrees test_trace test_sharing test_race test_same_address test_programs)
+SHIM_UNITS := $(addprefix $(ST)/,test_track test_vmm_table test_ledger_client test_budget_figures test_meminfo_text)
+SHIM_PROGRAMS := $(addprefix $(ST)/,test_redirect test_scopes test_hooks test_contexts test_agrees test_trace test_sharing test_race test_same_address test_programs test_live_bytes)
 SHIM_PROGRAMS += $(addprefix $(ST)/,test_host_views test_host_figures test_limits test_pools test_kinds test_ipc test_nvml test_kernel_module test_tight_places)
 SHIM_LIBRARIES := $(B)/libspark-shim.so $(SHIM_REDIRECTS)
 SHIM_FAKES := $(addprefix $(ST)/fake/,libcuda.so.1 libcuda.so libcuda.so.580.1 libnvidia-ml.so.1) $(B)/test/fuzz/plain/libcuda.so.1
@@ -10,7 +10,7 @@ SHIM_HELPERS := $(ST)/old/libnvidia-ml.so.1 $(ST)/linked_app $(ST)/caller/libcal
 TESTS += $(SHIM_UNITS) $(SHIM_PROGRAMS) $(addprefix test/shim/,test_in_cgroup.sh test_sanitized.sh test_aarch64.sh test_symbols.sh)
 
 # All of the shim but what only a preload can do.
-$(SAN)/shim.a: $(addprefix $(SAN)/shim/,lock.o track.o ledger_client.o budget.o cgroup_memory.o resolve.o elf_symbols.o meminfo_text.o)
+$(SAN)/shim.a: $(addprefix $(SAN)/shim/,lock.o table.o track.o vmm_table.o ledger_client.o budget.o cgroup_memory.o resolve.o elf_symbols.o meminfo_text.o)
 	rm -f $@ && $(AR) rcs $@ $^
 
 $(SHIM_UNITS): $(ST)/%: $(SAN)/test/shim/%.o $(SAN)/shim.a $(SAN)/common.a
@@ -58,7 +58,7 @@ tests: $(B)/san-shim/libspark-shim.so
 -include $(SHIM_SAN_OBJ:.o=.d)
 
 # The fuzz programs: the shim linked in, without what only a preload can do, once for each sanitizer; the driver beside them.
-FUZZ_SRC := $(addprefix shim/,lock.c track.c ledger_client.c budget.c cgroup_memory.c resolve.c elf_symbols.c call.c process.c log.c \
+FUZZ_SRC := $(addprefix shim/,lock.c table.c track.c vmm_table.c ledger_client.c budget.c cgroup_memory.c resolve.c elf_symbols.c call.c process.c log.c \
   trace.c hooks.c nvml.c) $(wildcard shim/cuda_*.c) $(addprefix common/,meminfo.c ledger.c error.c) $(addprefix test/fuzz/,fuzz.c calls.c calls_other.c calls_graph.c calls_lent.c)
 FUZZ_DRIVER := driver driver_vmm driver_graph driver_context
 FUZZ_KINDS := asan tsan plain
@@ -78,7 +78,7 @@ $(B)/test/fuzz/$(1)/fuzz: $(FUZZ_SRC:%.c=$(B)/fuzz-$(1)/%.o) $(B)/test/fuzz/$(1)
 -include $(FUZZ_SRC:%.c=$(B)/fuzz-$(1)/%.d) $(FUZZ_DRIVER:%=$(B)/fuzz-$(1)/test/fuzz/%.d)
 endef
 FUZZ_UNITS := $(addprefix $(B)/test/fuzz/tsan/,test_ledger_client test_track)
-$(FUZZ_UNITS): $(B)/test/fuzz/tsan/%: $(B)/fuzz-tsan/test/shim/%.o $(addprefix $(B)/fuzz-tsan/,shim/lock.o shim/track.o shim/ledger_client.o common/ledger.o common/error.o)
+$(FUZZ_UNITS): $(B)/test/fuzz/tsan/%: $(B)/fuzz-tsan/test/shim/%.o $(addprefix $(B)/fuzz-tsan/,shim/lock.o shim/table.o shim/track.o shim/ledger_client.o common/ledger.o common/error.o)
 	@mkdir -p $(@D)
 	$(CC) $(FUZZ_FLAGS_tsan) -o $@ $^ -lpthread
 
@@ -91,7 +91,7 @@ fuzz: tests
 $(foreach kind,$(FUZZ_KINDS),$(eval $(call FUZZ_BUILD,$(kind))))
 
 # What test/bench measures: the hooked calls beside a second copy of the fake driver that nobody hooks.
-$(ST)/fake/libbare.so: $(OBJ)/test/shim/fake_cuda.o
+$(ST)/fake/libbare.so: $(addprefix $(OBJ)/test/shim/,fake_cuda.o fake_cuda_pools.o fake_cuda_rest.o)
 	@mkdir -p $(@D)
 	$(CC) -shared -Wl,-Bsymbolic -Wl,-soname,$(@F) -o $@ $^ -ldl
 $(B)/test/bench/alloc: $(OBJ)/test/bench/bench_alloc.o $(OBJ)/common/ledger.o $(OBJ)/common/error.o | $(SHIM_LIBRARIES) $(SHIM_FAKES) $(ST)/fake/libbare.so
