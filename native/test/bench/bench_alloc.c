@@ -1,6 +1,9 @@
 /* What a hooked allocation costs, in nanoseconds over the driver's own; both sides in turn. Prints one JSON object. The driver does
-   next to nothing (test/shim/fake_cuda.c). Runs itself again under the shim. */
+   next to nothing (test/shim/fake_cuda.c). Runs itself again under the shim. Few and many live allocations are two processes that take
+   turns on one processor; each also reads at random, one read after the other, in an array as large as its table: what memory costs here. */
 #include "test/shim/harness.h"
+#include <sched.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #define BUDGET (16 * GIB)
@@ -67,6 +70,58 @@ resident_bytes (void)
   return kib << 10;
 }
 
+/* The time of one read out of an array of `bytes` whose place the read before it gave. */
+static double
+read_ns (uint64_t bytes)
+{
+  static uint32_t *array, at, count;
+  enum { LINE = 16 }; /* words */
+  if (array == NULL)
+    {
+      count = (uint32_t) (bytes / LINE / sizeof *array);
+      array = mmap (NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      madvise (array, bytes, MADV_HUGEPAGE);
+      for (uint32_t i = 0; i < count; i++)
+        array[i * LINE] = i;
+      for (uint32_t i = count - 1; i > 0; i--) /* one circle through all (Sattolo) */
+        {
+          uint32_t other = (uint32_t) rand () % i, kept = array[i * LINE];
+          array[i * LINE] = array[other * LINE];
+          array[other * LINE] = kept;
+        }
+    }
+  uint64_t begin = now_ns ();
+  for (int i = 0; i < PAIRS; i++)
+    at = array[at * LINE];
+  __asm__ volatile ("" : : "r"(at));
+  return (double) (now_ns () - begin) / PAIRS;
+}
+
+struct turn { double pair, read; };
+
+static struct turn
+take_turn (uint64_t table_bytes)
+{
+  struct turn turn = { .read = read_ns (table_bytes) };
+  turn.pair = pair_ns (take, give);
+  return turn;
+}
+
+/* The process with few: a turn for each byte that comes. */
+static void
+serve_turns (int asked, int told)
+{
+  char byte;
+  hold (FEW);
+  while (read (asked, &byte, 1) == 1)
+    {
+      struct turn turn = take_turn (FEW * 48);
+      if (write (told, &turn, sizeof turn) != sizeof turn)
+        break;
+    }
+  _exit (0);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -82,7 +137,20 @@ main (int argc, char **argv)
   if (!is_ours ((void *) take) || !is_ours ((void *) give) || is_ours ((void *) bare_take) || is_ours ((void *) bare_give))
     return 1;
 
-  static double hooked[ROUNDS], plain[ROUNDS], difference[ROUNDS], few[ROUNDS], many[ROUNDS];
+  cpu_set_t one;
+  CPU_ZERO (&one);
+  CPU_SET ((unsigned) sched_getcpu (), &one);
+  sched_setaffinity (0, sizeof one, &one);
+  int ask[2], tell[2];
+  if (pipe (ask) != 0 || pipe (tell) != 0)
+    return 1;
+  pid_t child = fork ();
+  close (ask[child == 0]);
+  if (child == 0)
+    serve_turns (ask[0], tell[1]);
+
+  static double hooked[ROUNDS], plain[ROUNDS], difference[ROUNDS], few[ROUNDS], many[ROUNDS], ratio[ROUNDS];
+  static double few_read[ROUNDS], many_read[ROUNDS], read_ratio[ROUNDS];
   for (int i = 0; i < ROUNDS; i++)
     {
       hooked[i] = pair_ns (take, give);
@@ -90,15 +158,23 @@ main (int argc, char **argv)
       difference[i] = hooked[i] - plain[i];
     }
   hold (FEW);
-  for (int i = 0; i < ROUNDS; i++)
-    few[i] = pair_ns (take, give);
   uint64_t before = resident_bytes ();
   hold (MANY - FEW);
   uint64_t grown = resident_bytes () - before;
   for (int i = 0; i < ROUNDS; i++)
-    many[i] = pair_ns (take, give);
+    {
+      struct turn theirs, ours;
+      if (write (ask[1], "", 1) != 1 || read (tell[0], &theirs, sizeof theirs) != sizeof theirs)
+        return 1;
+      ours = take_turn (grown);
+      few[i] = theirs.pair, many[i] = ours.pair, ratio[i] = ours.pair / theirs.pair;
+      few_read[i] = theirs.read, many_read[i] = ours.read, read_ratio[i] = ours.read / theirs.read;
+    }
+  close (ask[1]);
+  waitpid (child, NULL, 0);
   printf ("{\"hookedNs\":%.1f,\"bareNs\":%.1f,\"differenceNs\":%.1f,\"thousandLiveNs\":%.1f,\"millionLiveNs\":%.1f,"
-          "\"bytesPerLiveAllocation\":%.1f}\n",
-          median (hooked), median (plain), median (difference), median (few), median (many), (double) grown / (MANY - FEW));
+          "\"ratio\":%.2f,\"thousandReadNs\":%.1f,\"millionReadNs\":%.1f,\"readRatio\":%.1f,\"bytesPerLiveAllocation\":%.1f}\n",
+          median (hooked), median (plain), median (difference), median (few), median (many), median (ratio), median (few_read),
+          median (many_read), median (read_ratio), (double) grown / (MANY - FEW));
   return 0;
 }

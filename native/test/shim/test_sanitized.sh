@@ -11,7 +11,7 @@ esac
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
 count=0 failed=0
-for test in test_redirect test_hooks test_contexts test_pools test_kinds test_nvml test_sharing test_race test_host_views test_host_figures test_limits test_kernel_module; do
+for test in test_redirect test_hooks test_contexts test_pools test_kinds test_nvml test_sharing test_race test_host_views test_host_figures test_limits test_kernel_module test_live_bytes test_agrees; do
   # Leaks are not looked for: what the shim keeps it keeps for as long as the process lives.
   ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
     LD_PRELOAD="$(readlink -f "$asan") $(readlink -f "$ubsan") $build/san-shim/libspark-shim.so" \
