@@ -78,6 +78,21 @@ typedef struct {
   long long reserved2;
 } CUgraphNodeParams;
 
+/* As far as it is read: which array, which part of it, what is to be done, and with what memory. */
+typedef struct {
+  int resourceType;
+  uint64_t resource; /* a CUarray or CUmipmappedArray */
+  int subresourceType;
+  int padding; /* one kind of subresource holds 64-bit numbers */
+  unsigned subresource[8];
+  int memOperationType;
+  int memHandleType;
+  CUmemGenericAllocationHandle memHandle;
+  unsigned long long offset;
+  unsigned unread[4];
+} CUarrayMapInfo;
+
+_Static_assert (sizeof (CUarrayMapInfo) == 96 && offsetof (CUarrayMapInfo, memOperationType) == 56, "a mapping into an array");
 _Static_assert (sizeof (CUDA_ARRAY_DESCRIPTOR) == 24 && sizeof (CUDA_ARRAY_DESCRIPTOR_v1) == 16, "array descriptors");
 _Static_assert (sizeof (CUDA_ARRAY3D_DESCRIPTOR) == 40 && sizeof (CUDA_ARRAY3D_DESCRIPTOR_v1) == 24, "array descriptors");
 _Static_assert (sizeof (CUDA_MEM_ALLOC_NODE_PARAMS) == 120 && sizeof (CUgraphNodeParams) == 256, "graph node parameters");
@@ -142,6 +157,8 @@ SPARK_EXPORT CUresult cuGraphAddNode (CUgraphNode *node, CUgraph graph, const CU
                                       CUgraphNodeParams *parameters);
 SPARK_EXPORT CUresult cuGraphAddNode_v2 (CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies,
                                          const void *edges, size_t count, CUgraphNodeParams *parameters);
+SPARK_EXPORT CUresult cuMemMapArrayAsync (CUarrayMapInfo *list, unsigned count, CUstream stream);
+SPARK_EXPORT CUresult cuMemMapArrayAsync_ptsz (CUarrayMapInfo *list, unsigned count, CUstream stream);
 SPARK_EXPORT CUresult cuGraphLaunch (CUgraphExec graph, CUstream stream);
 SPARK_EXPORT CUresult cuGraphLaunch_ptsz (CUgraphExec graph, CUstream stream);
 SPARK_EXPORT CUresult cuGraphUpload (CUgraphExec graph, CUstream stream);

@@ -127,12 +127,30 @@ SPARK_CUDA_HOOK (cuMipmappedArrayCreate,
   CREATE (array, shape != NULL ? array_bytes (shape, levels) : 0, shape, levels);
 }
 
+/* With what was mapped into it by cuMemMapArrayAsync. The lock is held, as in cuda_vmm.c: the array's handle may be given out again at once. */
+#define DESTROY(array)                                                                                                 \
+  do                                                                                                                   \
+    {                                                                                                                  \
+      struct spark_process *process = call->process;                                                                   \
+      uint64_t key = (uint64_t) (uintptr_t) (array);                                                                   \
+      if (!process->arrays_are_mapped)                                                                                 \
+        SPARK_FREE (key, array);                                                                                       \
+      spark_lock_take (&process->vmm_lock);                                                                            \
+      struct spark_track_entry entry = spark_held_forget (process, key);                                               \
+      CUresult result = spark_held_settle (process, entry, real (array));                                              \
+      uint64_t freed = result == SPARK_CUDA_SUCCESS ? spark_vmm_end_array (&process->vmm, key) : 0;                    \
+      spark_lock_give (&process->vmm_lock);                                                                            \
+      spark_budget_release (&process->budget, freed);                                                                  \
+      return result;                                                                                                   \
+    }                                                                                                                  \
+  while (0)
+
 SPARK_CUDA_HOOK (cuArrayDestroy, (CUarray array), (array))
 {
-  SPARK_FREE ((uint64_t) (uintptr_t) array, array);
+  DESTROY (array);
 }
 
 SPARK_CUDA_HOOK (cuMipmappedArrayDestroy, (CUmipmappedArray array), (array))
 {
-  SPARK_FREE ((uint64_t) (uintptr_t) array, array);
+  DESTROY (array);
 }

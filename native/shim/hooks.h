@@ -34,6 +34,8 @@ enum { SPARK_CUDA_VERSION_KNOWN = 13000 };
   X (cuMemMap, cuMemMap, 10020, false)                                                                                  \
   X (cuMemUnmap, cuMemUnmap, 10020, false)                                                                              \
   X (cuMemRetainAllocationHandle, cuMemRetainAllocationHandle, 11000, false)                                            \
+  X (cuMemMapArrayAsync, cuMemMapArrayAsync, 11010, false)                                                              \
+  X (cuMemMapArrayAsync, cuMemMapArrayAsync_ptsz, 11010, true)                                                          \
   X (cuCtxSetLimit, cuCtxSetLimit, 3010, false)                                                                         \
   X (cuMemAllocHost, cuMemAllocHost, 2000, false)                                                                       \
   X (cuMemAllocHost, cuMemAllocHost_v2, 3020, false)                                                                    \

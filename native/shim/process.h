@@ -21,6 +21,7 @@ struct spark_process {
   _Atomic uint32_t graphs_allocate; /* a memory node was seen */
 
   struct spark_lock vmm_lock;
+  _Atomic uint32_t arrays_are_mapped; /* memory by handle was mapped into an array */
   struct spark_vmm_table vmm; /* memory by handle: bytes charged, who holds it */
 
   _Atomic uint32_t kernel_tells; /* an answer of the kernel module was seen */

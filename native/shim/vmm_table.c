@@ -269,10 +269,27 @@ spark_vmm_import (struct spark_vmm_table *table, uint64_t handle)
     refer (table, record);
 }
 
+/* Places in arrays are kept as addresses that no program has. */
+#define IN_ARRAY ((uint64_t) 1 << 63)
+
+/* The mapping that holds `address`. Its start is what nearly everybody names; for any other the whole table is looked at. */
+static struct spark_vmm_record *
+mapping_around (struct spark_vmm_table *table, uint64_t address)
+{
+  struct spark_vmm_record *mapping = find (table, BY_ADDRESS, address);
+  for (uint32_t i = 1; mapping == NULL && i <= table->used; i++)
+    {
+      struct spark_vmm_record *record = &table->records[i];
+      if (record->address != 0 && (record->address & IN_ARRAY) == 0 && address - record->address < record->bytes)
+        mapping = record;
+    }
+  return mapping;
+}
+
 void
 spark_vmm_retain (struct spark_vmm_table *table, uint64_t handle, uint64_t address)
 {
-  struct spark_vmm_record *record = find (table, BY_HANDLE, handle), *mapping = find (table, BY_ADDRESS, address);
+  struct spark_vmm_record *record = find (table, BY_HANDLE, handle), *mapping = mapping_around (table, address);
   uint32_t memory = mapping != NULL ? memory_of (table, mapping) : 0;
   if (record == NULL && handle != 0 && memory != 0)
     {
@@ -332,6 +349,35 @@ spark_vmm_unmap (struct spark_vmm_table *table, uint64_t address, uint64_t bytes
         freed += drop_mapping (table, mapping);
       done = step > bytes - done ? bytes : done + step;
     }
+  thin_out (table);
+  return freed;
+}
+
+uint64_t
+spark_vmm_map_array (struct spark_vmm_table *table, uint64_t handle, uint64_t array, uint64_t place)
+{
+  uint64_t freed = forget_stale (table, BY_ADDRESS, place | IN_ARRAY);
+  struct spark_vmm_record *of = find (table, BY_HANDLE, handle);
+  uint32_t memory = of != NULL ? memory_of (table, of) : 0;
+  struct spark_vmm_record mapping = { .address = place | IN_ARRAY, .bytes = array, .is_further = 1, .holders = memory };
+  if (memory != 0 && add (table, mapping) != 0)
+    hold (table, memory);
+  return freed;
+}
+
+uint64_t
+spark_vmm_unmap_array (struct spark_vmm_table *table, uint64_t place)
+{
+  return forget_stale (table, BY_ADDRESS, place | IN_ARRAY);
+}
+
+uint64_t
+spark_vmm_end_array (struct spark_vmm_table *table, uint64_t array)
+{
+  uint64_t freed = 0;
+  for (uint32_t i = 1; i <= table->used; i++)
+    if ((table->records[i].address & IN_ARRAY) != 0 && table->records[i].bytes == array)
+      freed += drop_mapping (table, &table->records[i]);
   thin_out (table);
   return freed;
 }

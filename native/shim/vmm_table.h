@@ -13,7 +13,7 @@
 struct spark_vmm_record {
   uint64_t handle;     /* 0 = none, or released */
   uint64_t address;    /* 0 = not mapped */
-  uint64_t bytes;      /* charged, and mapped at `address`; in a further record only mapped */
+  uint64_t bytes;      /* charged, and mapped at `address`; in a further record only mapped, or the array that it is mapped into */
   uint32_t references; /* held through `handle` */
   uint32_t is_further : 1;
   uint32_t holders : 31; /* references and mappings of the memory, with those in further records; in such a one: the memory's record, 0
@@ -39,7 +39,7 @@ uint64_t spark_vmm_create (struct spark_vmm_table *table, uint64_t handle, uint6
 /* One more reference through a handle that is known. */
 void spark_vmm_import (struct spark_vmm_table *table, uint64_t handle);
 
-/* One more reference to what is mapped at `address`, through `handle`, which may be new. */
+/* One more reference to what is mapped at `address`, or around it, through `handle`, which may be new. */
 void spark_vmm_retain (struct spark_vmm_table *table, uint64_t handle, uint64_t address);
 
 uint64_t spark_vmm_map (struct spark_vmm_table *table, uint64_t handle, uint64_t address, uint64_t bytes);
@@ -49,6 +49,13 @@ uint64_t spark_vmm_release (struct spark_vmm_table *table, uint64_t handle);
 
 /* Ends the mappings from `address` on, which may be several side by side. */
 uint64_t spark_vmm_unmap (struct spark_vmm_table *table, uint64_t address, uint64_t bytes);
+
+/* Mapped into an array, at a place that `place` stands for: whoever maps there again, or ends it, names the same. */
+uint64_t spark_vmm_map_array (struct spark_vmm_table *table, uint64_t handle, uint64_t array, uint64_t place);
+uint64_t spark_vmm_unmap_array (struct spark_vmm_table *table, uint64_t place);
+
+/* The end of an array, with all that is mapped into it. Looks at the whole table. */
+uint64_t spark_vmm_end_array (struct spark_vmm_table *table, uint64_t array);
 
 /* Gives the memory back. */
 void spark_vmm_drop (struct spark_vmm_table *table);

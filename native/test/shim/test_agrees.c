@@ -123,8 +123,15 @@ sparse_body (void)
   CHECK (map (&wish, 1, NULL) == 0 && both (128 * MIB));
   wish.operation = 2;
   CHECK (map (&wish, 1, NULL) == 0 && both (128 * MIB));
-  CHECK (CALL (cuArrayDestroy) (array) == 0 && both (128 * MIB));
-  CHECK (CALL (cuMemRelease) (handle) == 0 && both (0));
+  /* What is mapped keeps the memory, whoever holds the handle: until it is unmapped, or its array ends. */
+  CHECK (CALL (cuMemRelease) (handle) == 0 && both (128 * MIB));
+  CHECK (CALL (cuMemCreate) (&other, 66 * MIB, (const CUmemAllocationProp *) &properties, 0) == 2);
+  wish.y = 0, wish.offset = 0;
+  CHECK (map (&wish, 1, NULL) == 0 && both (0));
+  CHECK (CALL (cuMemCreate) (&handle, 64 * MIB, (const CUmemAllocationProp *) &properties, 0) == 0);
+  wish.operation = 1, wish.handle = handle;
+  CHECK (map (&wish, 1, NULL) == 0 && CALL (cuMemRelease) (handle) == 0 && both (64 * MIB));
+  CHECK (CALL (cuArrayDestroy) (array) == 0 && both (0));
   fflush (stdout);
   return check_failed_here;
 }
@@ -137,6 +144,6 @@ main (int argc, char **argv)
   CHECK (child_agrees (green_body));
   test_done ("in a green context the ledger has what the device has");
   CHECK (child_agrees (sparse_body));
-  test_done ("a sparse array that memory is mapped into counts by that memory, once");
+  test_done ("a sparse array that memory is mapped into counts by that memory, once and for as long as it is mapped");
   return check_done ();
 }

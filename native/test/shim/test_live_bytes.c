@@ -58,6 +58,11 @@ main (int argc, char **argv)
   cuda = dlopen ("libcuda.so.1", RTLD_NOW);
   if (cuda == NULL)
     return 1;
+  /* What the shim takes once, whatever is allocated. */
+  CUdeviceptr pointer = 0;
+  size_t free_bytes = 0, total_bytes = 0;
+  CHECK (CALL (cuMemAlloc_v2) (&pointer, MIB) == 0 && CALL (cuMemFree_v2) (pointer) == 0);
+  CHECK (CALL (cuMemGetInfo_v2) (&free_bytes, &total_bytes) == 0);
   test_by_handle (0, "memory by handle, mapped, takes at most 64 bytes each, whether there come more or fewer");
   test_by_handle (1, "and so it does where the handle is released after mapping");
   return check_done ();

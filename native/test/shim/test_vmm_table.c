@@ -143,6 +143,28 @@ test_model (void)
   test_done ("400,000 random steps agree with plain arrays, with handles given out anew and memory that has several");
 }
 
+/* A handle taken from an address inside a mapping, whose own handle is gone; and what is mapped into arrays. */
+static void
+test_inside_and_arrays (void)
+{
+  struct spark_vmm_table table = { 0 };
+  CHECK (spark_vmm_create (&table, 5, 4 * GRANULE) == 0 && spark_vmm_map (&table, 5, BASE, 4 * GRANULE) == 0);
+  CHECK (spark_vmm_release (&table, 5) == 0);
+  spark_vmm_retain (&table, 6, BASE + 3 * GRANULE + 1);
+  spark_vmm_retain (&table, 9, BASE + 4 * GRANULE); /* behind it: nobody's */
+  CHECK (spark_vmm_unmap (&table, BASE, 4 * GRANULE) == 0 && spark_vmm_release (&table, 9) == 0);
+  CHECK (spark_vmm_release (&table, 6) == 4 * GRANULE && table.count == 0);
+  test_done ("a handle from the middle of a mapping holds it");
+  enum { ARRAY = 77, OTHER_ARRAY = 78 };
+  CHECK (spark_vmm_create (&table, 5, GRANULE) == 0 && spark_vmm_map_array (&table, 5, ARRAY, 1) == 0);
+  CHECK (spark_vmm_map_array (&table, 5, ARRAY, 2) == 0 && spark_vmm_map_array (&table, 5, OTHER_ARRAY, 3) == 0);
+  CHECK (spark_vmm_release (&table, 5) == 0 && spark_vmm_unmap_array (&table, 1) == 0 && spark_vmm_unmap_array (&table, 1) == 0);
+  CHECK (spark_vmm_end_array (&table, OTHER_ARRAY) == 0 && spark_vmm_end_array (&table, ARRAY) == GRANULE && table.count == 0);
+  CHECK (spark_vmm_map_array (&table, 99, ARRAY, 1) == 0 && table.count == 0);
+  spark_vmm_drop (&table);
+  test_done ("what is mapped into arrays is held until it is unmapped or its array ends");
+}
+
 static void
 test_stale (void)
 {
@@ -221,6 +243,7 @@ int
 main (void)
 {
   test_model ();
+  test_inside_and_arrays ();
   test_stale ();
   test_no_memory ();
   test_bytes ();
