@@ -1,12 +1,12 @@
 #!/bin/sh
 # The shim on a real driver: each engine sees the budget, is refused cleanly at it, and works on. Prints a JSON line each.
-#   sh test/gpu/run.sh [BUDGET_MIB] [engines|cudart|kinds|overhead …]     no word = all
+#   sh test/gpu/run.sh [BUDGET_MIB] [engines|cudart|kinds|mps|overhead …]     no word = all
 # Needs an NVIDIA driver and the built native parts; PyTorch, JAX, CuPy and MAX where python3 has them.
 set -u
 cd "$(dirname "$0")/../.."
 budget_mib=${1:-4500}
 [ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- engines cudart kinds overhead
+[ $# -gt 0 ] || set -- engines cudart kinds mps overhead
 build=native/build/$(uname -m)
 command -v nvidia-smi >/dev/null || { echo "test/gpu: no NVIDIA driver here (nvidia-smi is missing)" >&2; exit 77; }
 [ -x "$build/spark-hook" ] || { echo "test/gpu: the native parts are not built; run npm run build" >&2; exit 1; }
@@ -77,10 +77,24 @@ overhead() {
   fi
 }
 
+# The server is a process of this run and nothing of the GPU is set: its mode stays as it is.
+mps() {
+  if ! command -v nvidia-cuda-mps-control >/dev/null; then
+    echo "# MPS: skipped, nvidia-cuda-mps-control is not here"
+    return
+  fi
+  echo "# two clients of MPS"
+  export CUDA_MPS_PIPE_DIRECTORY="$work/mps" CUDA_MPS_LOG_DIRECTORY="$work/mps"
+  mkdir -p "$work/mps"
+  nvidia-cuda-mps-control -d && fresh && held python3 test/gpu/mps_budget.py "$budget_mib"
+  echo quit | nvidia-cuda-mps-control
+  unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+}
+
 echo "# driver $(nvidia-smi --query-gpu=driver_version,name --format=csv,noheader), budget $budget_mib MiB"
 for part in "$@"; do
   case $part in
-    engines | cudart | kinds | overhead) $part ;;
-    *) echo "test/gpu: unknown part '$part'; it is engines, cudart, kinds or overhead" >&2; exit 2 ;;
+    engines | cudart | kinds | mps | overhead) $part ;;
+    *) echo "test/gpu: unknown part '$part'; it is engines, cudart, kinds, mps or overhead" >&2; exit 2 ;;
   esac
 done
