@@ -3,9 +3,9 @@
    leaving rubbish in the outputs; and it aborts where more is held than the limit allows. */
 #include "driver_books.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { BLOCKS = 1 << 16, FIRST_ADDRESS = 0x100000 };
 enum { POOLS = 3 }; /* 1 is the device's own */
@@ -23,6 +23,9 @@ static struct pool { uint64_t used_bytes, reserved_bytes; } pools[POOLS];
 static __thread uint32_t current;
 static __thread uint64_t just_pitched;
 static __thread uint64_t my_unseen_bytes;
+static __thread bool in_pool_call;
+static int pool_calls; /* on their way */
+static uint64_t unseen_in_pools;
 
 void
 fuzz_driver_begin (struct fuzz_truth *shared, unsigned first, int failures)
@@ -66,11 +69,24 @@ driver_hold (uint64_t bytes, uint64_t unseen)
   driver_truth->granted++;
 }
 
+/* One call's growth of a pool may be given back by another call alone, that took of the new page meanwhile: until none is on its way. */
 void
 fuzz_driver_call_over (void)
 {
-  driver_truth->unseen_bytes -= my_unseen_bytes;
-  my_unseen_bytes = 0;
+  pthread_mutex_lock (&driver_lock);
+  if (in_pool_call)
+    unseen_in_pools += my_unseen_bytes;
+  else
+    driver_truth->unseen_bytes -= my_unseen_bytes;
+  pool_calls -= in_pool_call;
+  if (pool_calls == 0)
+    {
+      driver_truth->unseen_bytes -= unseen_in_pools;
+      unseen_in_pools = 0;
+    }
+  my_unseen_bytes = just_pitched = 0;
+  in_pool_call = false;
+  pthread_mutex_unlock (&driver_lock);
 }
 
 static uint32_t
@@ -171,6 +187,8 @@ give_from_pool (CUdeviceptr *p, uint64_t size, uint64_t pool)
 {
   enum { PAGE = 2 << 20 };
   *p = 0xdeadbeef;
+  pool_calls += !in_pool_call;
+  in_pool_call = true;
   int error = pool == 0 || pool >= POOLS ? INVALID : size > (uint64_t) 1 << 60 ? OUT_OF_MEMORY : driver_fails ();
   uint32_t index = error != 0 ? 0 : free_block != 0 ? free_block : fresh_block < BLOCKS ? fresh_block++ : 0;
   if (index == 0)
@@ -352,40 +370,3 @@ CUresult cuDevicePrimaryCtxReset_v2 (CUdevice d) { LOCKED (d != 0 ? 101 : end_co
 CUresult cuDevicePrimaryCtxReset (CUdevice d) { return cuDevicePrimaryCtxReset_v2 (d); }
 CUresult cuDevicePrimaryCtxRelease_v2 (CUdevice d) { LOCKED (d != 0 ? 101 : contexts[1].references == 0 ? DESTROYED : --contexts[1].references == 0 ? end_context (1) : 0); }
 CUresult cuDevicePrimaryCtxRelease (CUdevice d) { return cuDevicePrimaryCtxRelease_v2 (d); }
-
-/* ---- handing out: any name that is there, by the rule of the newest not too new ---- */
-
-extern void *fuzz_own_symbol (const char *name) __attribute__ ((visibility ("hidden")));
-#include <dlfcn.h>
-void *
-fuzz_own_symbol (const char *name)
-{
-  static void *self;
-  if (self == NULL)
-    self = dlopen ("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
-  return strlen (name) < 100 ? dlsym (self, name) : NULL;
-}
-
-CUresult
-cuGetProcAddress_v2 (const char *symbol, void **function, int version, uint64_t flags, CUdriverProcAddressQueryResult *status)
-{
-  char name[128];
-  if (symbol == NULL || function == NULL)
-    return INVALID;
-  snprintf (name, sizeof name, "%.100s%s", symbol, (flags & SPARK_CUDA_PER_THREAD_STREAM) != 0 ? "_ptsz" : version >= 3020 ? "_v2" : "");
-  pthread_mutex_lock (&driver_lock);
-  void *found = fuzz_own_symbol (name);
-  if (found == NULL)
-    found = strncmp (symbol, "cu", 2) == 0 ? fuzz_own_symbol (symbol) : NULL;
-  pthread_mutex_unlock (&driver_lock);
-  *function = version < 2000 ? NULL : found;
-  if (status != NULL)
-    *status = *function != NULL ? 0 : found != NULL ? 2 : 1;
-  return *function != NULL ? 0 : NOT_FOUND;
-}
-
-CUresult
-cuGetProcAddress (const char *symbol, void **function, int version, uint64_t flags)
-{
-  return cuGetProcAddress_v2 (symbol, function, version, flags, NULL);
-}

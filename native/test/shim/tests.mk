@@ -60,7 +60,7 @@ tests: $(B)/san-shim/libspark-shim.so
 # The fuzz programs: the shim linked in, without what only a preload can do, once for each sanitizer; the driver beside them.
 FUZZ_SRC := $(addprefix shim/,lock.c table.c track.c vmm_table.c ledger_client.c budget.c cgroup_memory.c resolve.c elf_symbols.c call.c process.c log.c \
   trace.c hooks.c nvml.c) $(wildcard shim/cuda_*.c) $(addprefix common/,meminfo.c ledger.c error.c) $(addprefix test/fuzz/,fuzz.c calls.c calls_other.c calls_graph.c calls_lent.c)
-FUZZ_DRIVER := driver driver_vmm driver_graph driver_context
+FUZZ_DRIVER := driver driver_vmm driver_graph driver_context driver_names
 FUZZ_KINDS := asan tsan plain
 FUZZ_FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FUZZ_FLAGS_tsan := -fsanitize=thread
