@@ -16,7 +16,7 @@ struct fuzz_truth *driver_truth = &own_truth;
 static unsigned seed = 1;
 static int failures_per_thousand;
 
-static struct block { uint64_t bytes; uint32_t context; uint32_t pool; uint32_t next_free; int lent; } blocks[BLOCKS];
+static struct block { uint64_t bytes; uint32_t context; uint32_t pool; uint32_t next_free; int lent; uint64_t unseen, stuck; } blocks[BLOCKS];
 static uint32_t free_block, fresh_block = 1;
 static struct context { int alive; int references; } contexts[DRIVER_CONTEXTS]; /* 1 is the primary one */
 static struct pool { uint64_t used_bytes, reserved_bytes; } pools[POOLS];
@@ -58,7 +58,7 @@ driver_hold (uint64_t bytes, uint64_t unseen)
   driver_truth->unseen_bytes += unseen;
   my_unseen_bytes += unseen;
   uint64_t now = driver_truth->held_bytes += bytes, seen = now - driver_truth->unseen_bytes, most = driver_truth->most_bytes;
-  if (driver_truth->limit_bytes != 0 && now > driver_truth->limit_bytes + driver_truth->unseen_bytes + driver_truth->graph_bytes)
+  if (driver_truth->limit_bytes != 0 && now > driver_truth->limit_bytes + driver_truth->unseen_bytes + driver_truth->graph_bytes + driver_truth->stuck_bytes)
     {
       fprintf (stderr, "fuzz driver: %llu bytes held, the limit is %llu\n", (unsigned long long) seen,
                (unsigned long long) driver_truth->limit_bytes);
@@ -97,7 +97,7 @@ take_block (uint64_t bytes, uint64_t unseen, uint32_t context)
     return 0;
   if (index == free_block)
     free_block = blocks[index].next_free;
-  blocks[index] = (struct block){ .bytes = bytes, .context = context };
+  blocks[index] = (struct block){ .bytes = bytes, .context = context, .unseen = unseen };
   driver_hold (bytes, unseen);
   return index;
 }
@@ -111,6 +111,7 @@ drop_block (uint32_t index)
     pools[blocks[index].pool].used_bytes -= blocks[index].bytes; /* the pool keeps its pages */
   else
     driver_truth->held_bytes -= blocks[index].bytes;
+  driver_truth->stuck_bytes -= blocks[index].stuck;
   blocks[index] = (struct block){ .next_free = free_block };
   free_block = index;
 }
@@ -167,10 +168,14 @@ take_back (uint64_t pointer)
     return 0;
   if (pointer < FIRST_ADDRESS || pointer % 512 != 0 || index == 0 || index >= fresh_block || blocks[index].bytes == 0 || blocks[index].lent)
     return INVALID;
-  /* Never for what the shim itself gives back, because it turned out to take more than fits: nobody else could try again. */
-  int error = blocks[index].pool != 0 || pointer == just_pitched ? 0 : driver_fails ();
+  /* Never for what the shim itself gives back and nothing else will end: nobody could try again. */
+  struct block *block = &blocks[index];
+  bool by_shim = pointer == just_pitched;
+  int error = block->pool != 0 || (by_shim && block->context == 0) ? 0 : by_shim && rand_r (&seed) % 4 == 0 ? UNKNOWN : driver_fails ();
   if (error == 0)
     drop_block ((uint32_t) index);
+  else if (by_shim)
+    driver_truth->stuck_bytes += block->stuck = block->unseen; /* until its context ends */
   return error;
 }
 

@@ -10,6 +10,7 @@ struct fuzz_truth {
   _Atomic uint64_t held_bytes;   /* of all processes, as the driver charges */
   _Atomic uint64_t unseen_bytes; /* of calls on their way: what a pitch or a pool of the driver's choice took more than anybody could know before */
   _Atomic uint64_t graph_bytes;  /* reserved for graphs: nobody can know before a launch by how much that grows */
+  _Atomic uint64_t stuck_bytes;  /* what a pitch took more, where the shim's own free of it failed: nobody could count it any more */
   _Atomic uint64_t most_bytes;
   _Atomic long granted;
   int alone; /* one thread runs: no launch of a graph may grow while more is held than the limit */

@@ -84,7 +84,7 @@ run_round (unsigned seed)
       uint64_t held = fuzz_truth->held_bytes;
       fork_once (seed);
       fuzz_truth->held_bytes = held;
-      fuzz_truth->graph_bytes = 0;
+      fuzz_truth->graph_bytes = fuzz_truth->stuck_bytes = 0;
     }
 }
 

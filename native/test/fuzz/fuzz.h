@@ -65,7 +65,8 @@ uint64_t fuzz_charge_of (uint64_t bytes);
 /* Would `bytes` more be too much? */
 bool fuzz_is_over (uint64_t bytes);
 
-/* The ledger is what the driver's books are; graphs alone may have grown by what could not be counted, and then no more is granted. */
+/* The ledger is what the driver's books are; graphs alone may have grown by what could not be counted, and then no more of
+   them is launched; and where the driver failed to take back what a pitch made too much, the least that it can be is counted. */
 void fuzz_agree (void);
 
 /* calls_graph.c */
