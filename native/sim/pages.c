@@ -127,18 +127,33 @@ whole_pages (uint64_t bytes)
 static uint32_t
 object_of (int file, uint64_t offset)
 {
-  enum { OF_FILES = 0x40000000, OF_STRETCHES = 0x20000000 };
-  return file != pool_fd ? OF_FILES + (uint32_t) file : OF_STRETCHES + (uint32_t) (offset / sim_machine ()->page_bytes);
+  enum { OF_FILES = 0x40000000, OF_STRETCHES = 0x20000000, PAGES_OF_A_FILE = 1 << 17 };
+  const uint32_t page = (uint32_t) (offset / sim_machine ()->page_bytes);
+  return file != pool_fd ? OF_FILES + (uint32_t) file * PAGES_OF_A_FILE + page : OF_STRETCHES + page;
+}
+
+/* A request for each page, since a pool cuts its runs and gives back parts of them. */
+static void
+give_by_requests (int file, uint64_t offset, uint64_t bytes)
+{
+  const uint64_t page = sim_machine ()->page_bytes;
+  for (uint64_t done = 0; sim_machine ()->makes_requests && done < bytes; done += page)
+    sim_requests_give (object_of (file, offset + done));
 }
 
 static int
-ask_and_take (int file, uint64_t offset, uint64_t bytes)
+take_by_requests (int file, uint64_t offset, uint64_t bytes)
 {
-  if (!sim_requests_take (bytes, object_of (file, offset)))
-    return ENOMEM;
+  const uint64_t page = sim_machine ()->page_bytes;
+  for (uint64_t done = 0; sim_machine ()->makes_requests && done < bytes; done += page)
+    if (!sim_requests_take (page, object_of (file, offset + done)))
+      {
+        give_by_requests (file, offset, done);
+        return ENOMEM;
+      }
   int status = take (file, offset, bytes);
   if (status != 0)
-    sim_requests_give (object_of (file, offset));
+    give_by_requests (file, offset, bytes);
   return status;
 }
 
@@ -156,7 +171,7 @@ sim_pages_take (uint64_t bytes, struct sim_pages *pages)
   if (whole == 0)
     return result_of (ENOMEM);
   pthread_mutex_lock (&pool_lock);
-  int status = pool_open () ? ask_and_take (pool_fd, pool_end_bytes, whole) : errno;
+  int status = pool_open () ? take_by_requests (pool_fd, pool_end_bytes, whole) : errno;
   if (status == 0)
     {
       *pages = (struct sim_pages){ .offset = pool_end_bytes, .bytes = whole };
@@ -177,7 +192,7 @@ sim_pages_take_file (uint64_t bytes, struct sim_pages *pages)
   if (file < 0)
     return -1;
   pthread_mutex_lock (&pool_lock);
-  int status = ask_and_take (file, 0, whole);
+  int status = take_by_requests (file, 0, whole);
   pthread_mutex_unlock (&pool_lock);
   if (status == 0)
     *pages = (struct sim_pages){ .bytes = whole, .file = file };
@@ -212,7 +227,7 @@ sim_pages_give (const struct sim_pages *pages)
 {
   pthread_mutex_lock (&pool_lock);
   if (!pages->borrowed)
-    sim_requests_give (object_of (pages->file > 0 ? pages->file : pool_fd, pages->offset));
+    give_by_requests (pages->file > 0 ? pages->file : pool_fd, pages->offset, pages->bytes);
   if (pages->file > 0)
     close (pages->file);
   else

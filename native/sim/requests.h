@@ -1,4 +1,4 @@
-/* The simulated kernel module's side: with SPARK_SIM_RM=1 every run of pages is asked for, and given back, by a request of the shape in
+/* The simulated kernel module's side: with SPARK_SIM_RM=1 every page is asked for, and given back, by a request of the shape in
    which NVIDIA's driver asks its kernel module, through the C library's ioctl. There is no such module here: a seccomp filter of this
    process answers 0 in its place, so that who looks on sees a request that succeeded, and who refuses is obeyed. */
 #ifndef SPARK_SIM_REQUESTS_H

@@ -2,6 +2,7 @@
    asks for its pages as the real one does (SPARK_SIM_RM). Only the kernel module's answer is made up. */
 #include "common/rm_abi.h"
 #include "harness.h"
+#include <pthread.h>
 #include <sys/ioctl.h>
 
 #define BUDGET (1 * GIB)
@@ -173,6 +174,133 @@ test_requests (void)
   test_done ("a free gives back one object, the end of a client all of its own");
 }
 
+/* ---- everything at once ---- */
+
+enum { ACTORS = 4, STEPS = 120, SLOTS = 6, ROUNDS = 3 };
+
+/* Bytes that this process has of the simulated machine, as the kernel counts them in the simulator's files. */
+static uint64_t
+taken (void)
+{
+  uint64_t bytes = 0;
+  for (int fd = 3; fd < 64; fd++)
+    {
+      char path[32], target[32] = "";
+      struct stat status;
+      snprintf (path, sizeof path, "/proc/self/fd/%d", fd);
+      if (readlink (path, target, sizeof target - 1) > 0 && strncmp (target, "/memfd:spark-sim-", 17) == 0 && fstat (fd, &status) == 0)
+        bytes += (uint64_t) status.st_blocks * 512;
+    }
+  return bytes;
+}
+
+struct actor {
+  unsigned seed;
+  long granted, refused, wrong;
+  CUdeviceptr plain[SLOTS], pooled[SLOTS];
+  CUmodule modules[SLOTS];
+  CUcontext contexts[SLOTS];
+};
+
+static void
+note (struct actor *actor, CUresult result)
+{
+  actor->granted += result == 0;
+  actor->refused += result == 2;
+  actor->wrong += result != 0 && result != 2;
+}
+
+static void
+step (struct actor *actor, int i, int what)
+{
+  size_t bytes = (size_t) (1 + rand_r (&actor->seed) % 20) * 2 * MIB;
+  switch (what)
+    {
+    case 0:
+      if (actor->plain[i] == 0)
+        note (actor, CALL (cuMemAlloc_v2) (&actor->plain[i], bytes));
+      else
+        actor->wrong += CALL (cuMemFree_v2) (actor->plain[i]) != 0, actor->plain[i] = 0;
+      break;
+    case 1:
+      if (actor->pooled[i] == 0)
+        note (actor, CALL (cuMemAllocAsync) (&actor->pooled[i], bytes, NULL));
+      else
+        actor->wrong += CALL (cuMemFreeAsync) (actor->pooled[i], NULL) != 0, actor->pooled[i] = 0;
+      break;
+    case 2:
+      if (actor->modules[i] == NULL)
+        note (actor, CALL (cuModuleLoadData) (&actor->modules[i], "code"));
+      else
+        actor->wrong += CALL (cuModuleUnload) (actor->modules[i]) != 0, actor->modules[i] = NULL;
+      break;
+    default:
+      if (i > 0) /* contexts are large: one for each */
+        actor->wrong += CALL (cuStreamSynchronize) (NULL) != 0;
+      else if (actor->contexts[i] == NULL)
+        {
+          note (actor, CALL (cuCtxCreate_v2) (&actor->contexts[i], 0, 0));
+          actor->wrong += CALL (cuCtxSetCurrent) (first) != 0;
+        }
+      else
+        actor->wrong += CALL (cuCtxDestroy_v2) (actor->contexts[i]) != 0, actor->contexts[i] = NULL;
+    }
+}
+
+static void *
+act (void *data)
+{
+  struct actor *actor = data;
+  actor->wrong += CALL (cuCtxSetCurrent) (first) != 0;
+  for (int i = 0; i < STEPS; i++)
+    step (actor, rand_r (&actor->seed) % SLOTS, rand_r (&actor->seed) % 4);
+  return NULL;
+}
+
+static void
+test_all_at_once (void)
+{
+  static struct actor actors[ACTORS];
+  pthread_t threads[ACTORS];
+  long granted = 0, refused = 0;
+  for (unsigned round = 0; round < ROUNDS; round++)
+    {
+      for (unsigned a = 0; a < ACTORS; a++)
+        {
+          actors[a].seed = round * ACTORS + a + 1;
+          CHECK (pthread_create (&threads[a], NULL, act, &actors[a]) == 0);
+        }
+      for (unsigned a = 0; a < ACTORS; a++)
+        CHECK (pthread_join (threads[a], NULL) == 0);
+      /* Nobody is on the way: what is counted is what is taken. */
+      uint64_t counted = used (), really = taken ();
+      printf ("# counted %llu, taken %llu, peak %llu MiB\n", (unsigned long long) (counted / MIB), (unsigned long long) (really / MIB), (unsigned long long) (look ().peak_bytes / MIB));
+      CHECK (counted == really && look ().peak_bytes <= BUDGET);
+    }
+  for (unsigned a = 0; a < ACTORS; a++)
+    {
+      for (int i = 0; i < SLOTS; i++)
+        {
+          if (actors[a].plain[i] != 0)
+            step (&actors[a], i, 0);
+          if (actors[a].pooled[i] != 0)
+            step (&actors[a], i, 1);
+          if (actors[a].modules[i] != NULL)
+            step (&actors[a], i, 2);
+        }
+      if (actors[a].contexts[0] != NULL)
+        step (&actors[a], 0, 3);
+      granted += actors[a].granted, refused += actors[a].refused;
+      CHECK (actors[a].wrong == 0);
+    }
+  CUmemoryPool pool = NULL;
+  CHECK (CALL (cuStreamSynchronize) (NULL) == 0 && CALL (cuDeviceGetMemPool) (&pool, 0) == 0);
+  CHECK (CALL (cuMemPoolTrimTo) (pool, 0) == 0 && used () == CONTEXT && taken () == CONTEXT);
+  printf ("# %ld granted, %ld refused\n", granted, refused);
+  CHECK (granted > 300 && refused > 50);
+  test_done ("memory, pools, code and contexts in four threads: at rest the ledger has what the machine gave, never more than the budget");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -189,6 +317,7 @@ main (int argc, char **argv)
   test_once ();
   test_pools ();
   test_graphs ();
+  test_all_at_once ();
   test_requests ();
   return check_done ();
 }
