@@ -81,6 +81,16 @@ path_copy (const char *path, char *target, size_t target_size)
 }
 
 static bool
+kills_parse (const char *text, unsigned *kills)
+{
+  uint64_t number;
+  if (!digits_parse (text, &number) || number > UINT32_MAX)
+    return false;
+  *kills = (unsigned) number;
+  return true;
+}
+
+static bool
 field_parse (const char *key, const char *value, struct spark_container *c)
 {
 #define FIELD(name) (strcmp (key, name) == 0)
@@ -114,6 +124,8 @@ field_parse (const char *key, const char *value, struct spark_container *c)
     return path_copy (value, c->ledger, sizeof c->ledger);
   if (FIELD ("created_ns"))
     return digits_parse (value, &c->created_ns);
+  if (FIELD ("kills"))
+    return kills_parse (value, &c->kills);
 #undef FIELD
   return true; /* a key of a later version */
 }
@@ -198,10 +210,10 @@ spark_registry_write (int registry_fd, const struct spark_container *c, struct s
   int length = snprintf (text, sizeof text,
                          "version=1\nid=%s\nname=%s\nrequest=%s\nengine=%s\npid=%d\npid_start=%" PRIu64 "\n%s"
                          "cgroup_v2=%s\ncgroup_memory=%s\ncgroup_freezer=%s\nbudget_bytes=%" PRIu64
-                         "\nreserve_bytes=%" PRIu64 "\npriority=%d\nledger=%s\ncreated_ns=%" PRIu64 "\nend=1\n",
+                         "\nreserve_bytes=%" PRIu64 "\npriority=%d\nledger=%s\ncreated_ns=%" PRIu64 "\nkills=%u\nend=1\n",
                          c->id, c->name, c->request, c->engine, (int) c->pid, c->pid_start, pgid, c->cgroup_v2,
                          c->cgroup_memory, c->cgroup_freezer, c->budget_bytes, c->reserve_bytes, c->priority, c->ledger,
-                         c->created_ns);
+                         c->created_ns, c->kills);
   if (length < 0 || (size_t) length >= sizeof text)
     return spark_fail (error, 0, "the registry entry of %s would be longer than %d bytes", c->id, SPARK_REGISTRY_FILE_MAX);
 

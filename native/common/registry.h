@@ -25,6 +25,7 @@ struct spark_container {
   int priority;
   char ledger[512];
   uint64_t created_ns;
+  unsigned kills; /* by the guard, in a row, before this start */
 };
 
 /* True for [A-Za-z0-9_.-]{1,128} that does not begin with a dot. */

@@ -19,6 +19,8 @@
 /* Steps further apart than this are no staircase; a standstill shorter than that is no pause, only a busy processor. */
 #define STEPS_WINDOW_NS (250 * NS_PER_MS)
 #define STEP_PAUSE_NS (2 * NS_PER_MS)
+/* PSI's full avg10: short of memory from here on, and no longer below there. */
+enum { PSI_SHORT_PERMILLE = 100, PSI_OVER_PERMILLE = 50 };
 /* A fall lasts when it was seen this many times in a row. */
 enum { FALLS_IN_A_ROW = 3 };
 
@@ -175,11 +177,13 @@ decide_sleep_ns (uint64_t available_bytes, uint64_t reserve_bytes)
 }
 
 bool
-decide_soft (bool soft_now, uint64_t available_bytes, uint64_t reserve_bytes)
+decide_soft (bool soft_now, uint64_t available_bytes, uint64_t reserve_bytes, int psi_permille)
 {
   /* In halves, because twice a reserve may not fit. */
   uint64_t half = available_bytes / 2;
 
+  if (psi_permille >= (soft_now ? PSI_OVER_PERMILLE : PSI_SHORT_PERMILLE) && half / 2 < reserve_bytes)
+    return true;
   return soft_now ? half < reserve_bytes + reserve_bytes / 16 : half < reserve_bytes;
 }
 

@@ -27,8 +27,10 @@ struct judgement decide (const struct samples *samples, uint64_t reserve_bytes);
    GB10's memory can be zeroed) would reach the reserve, within 1 ms and 100 ms. */
 uint64_t decide_sleep_ns (uint64_t available_bytes, uint64_t reserve_bytes);
 
-/* The soft line is twice the reserve; once under it, it is left an eighth of the reserve higher, so that it does not flicker. */
-bool decide_soft (bool soft_now, uint64_t available_bytes, uint64_t reserve_bytes);
+/* The soft line is twice the reserve; once under it, it is left an eighth of the reserve higher, so that it does not flicker. The kernel is
+   a second witness: where everybody waited for memory in a tenth of the last 10 s (`psi_permille`; below 0 = it does not tell) the line
+   is four times the reserve, until it is a twentieth. Memory that is "available" on paper only, pinned or scattered, shows so. */
+bool decide_soft (bool soft_now, uint64_t available_bytes, uint64_t reserve_bytes, int psi_permille);
 
 /* After a kill: what is known of the victim's death. */
 struct aftermath {

@@ -236,7 +236,7 @@ int
 entry_open (struct entry *e, const struct spark_container *c, const struct entry_place *place, struct spark_error *note)
 {
   *e = (struct entry){ .used = true, .pid = c->pid, .pid_start = c->pid_start, .budget_bytes = c->budget_bytes,
-                       .reserve_bytes = c->reserve_bytes, .created_ns = c->created_ns, .priority = c->priority,
+                       .reserve_bytes = c->reserve_bytes, .created_ns = c->created_ns, .priority = c->priority, .kills = c->kills,
                        .pid_fd = -1, .kill_fd = -1, .events_fd = -1, .procs_dir_fd = -1, .freezer_fd = -1, .stat_fd = -1,
                        .usage_dir_fd = -1, .ledger_fd = -1 };
   memcpy (e->id, c->id, sizeof e->id);

@@ -48,6 +48,7 @@ struct entry {
   pid_t pid, pgid;
   uint64_t pid_start, budget_bytes, reserve_bytes, created_ns;
   int priority;
+  unsigned kills; /* in a row, before this start */
   enum kill_by kill_by;
   /* -1 where there is none */
   int pid_fd;          /* pidfd of its init */

@@ -28,6 +28,8 @@ struct guard {
   struct realtime realtime;
   unsigned usage_turn, device_turn; /* whose processes are looked at next */
   enum kill_by kill_by;
+  int psi_fd, psi_permille; /* -1 = the kernel does not tell */
+  uint64_t psi_read_ns;
   int run_fd, lock_fd, log_fd, meminfo_fd, state_fd, signal_fd, drop_caches_fd;
   uint64_t started_ns;
   uint64_t reserve_bytes; /* in force: the host's, or a container's larger one */

@@ -10,6 +10,7 @@ const char guard_usage[]
     "  --log-dir DIR           event log, usually /var/log/spark-run\n"
     "  --reserve-bytes N       MemAvailable that the host always keeps\n"
     "  --withhold-bytes N      act as if N bytes of this machine did not exist (default 0)\n"
+    "  --on-foreign WHAT       nothing (default) or kill-largest: what to do where the memory went to nobody registered\n"
     "  --allow-process-groups  also kill registered process groups: rehearsals without an engine\n"
     "  --ready-fd N            write a newline there when watching\n"
     "  --meminfo FILE          default /proc/meminfo\n"
@@ -54,6 +55,13 @@ parse_one (const char *name, const char *value, struct guard_options *o, struct 
         *paths[i].target = value;
         return 0;
       }
+  if (strcmp (name, "--on-foreign") == 0)
+    {
+      o->on_foreign_largest = strcmp (value, "kill-largest") == 0;
+      return o->on_foreign_largest || strcmp (value, "nothing") == 0
+               ? 0
+               : spark_fail (error, 0, "--on-foreign got \"%.64s\": give nothing or kill-largest", value);
+    }
   if (strcmp (name, "--reserve-bytes") == 0)
     return parse_number (name, value, UINT64_MAX >> 11, &o->reserve_bytes, error);
   if (strcmp (name, "--withhold-bytes") == 0)
@@ -68,7 +76,8 @@ static bool
 takes_value (const char *name)
 {
   static const char *const names[] = { "--run-dir",  "--log-dir",     "--reserve-bytes", "--withhold-bytes", "--ready-fd",
-                                       "--meminfo",  "--drop-caches", "--proc-dir",      "--cgroup-root" };
+                                       "--meminfo",  "--drop-caches", "--proc-dir",      "--cgroup-root",
+                                       "--on-foreign" };
 
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     if (strcmp (name, names[i]) == 0)

@@ -14,6 +14,7 @@ struct guard_options {
   const char *cgroup_root; /* "/sys/fs/cgroup" */
   uint64_t reserve_bytes, withhold_bytes;
   bool allow_process_groups;
+  bool on_foreign_largest; /* --on-foreign kill-largest */
   int ready_fd; /* -1 = nobody asked */
   bool help;
 };

@@ -5,6 +5,7 @@
 #include "guard/json.h"
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 enum { EVENT_MAX = 4096, SIZE_TEXT = 24 };
@@ -30,6 +31,9 @@ guilt_text (enum guilt guilt)
     case GUILT_HIDDEN:
       return "; no book of the kernel or of a container shows where the memory went: of the containers that use the GPU it was "
              "the first in line";
+    case GUILT_LARGEST:
+      return "; it went to processes outside the registered containers, and the policy (onForeign: kill-largest) has the largest "
+             "container die for it";
     case GUILT_OVER_BUDGET:
     case GUILT_NOBODY:
     case GUILT_FOREIGN:
@@ -38,9 +42,30 @@ guilt_text (enum guilt guilt)
   return "";
 }
 
+/* The rule by which it was chosen, for machines. */
+static const char *
+rule_text (enum guilt guilt)
+{
+  switch (guilt)
+    {
+    case GUILT_OVER_BUDGET:
+      return "over-budget";
+    case GUILT_GROWTH:
+      return "growth";
+    case GUILT_HIDDEN:
+      return "uses-gpu";
+    case GUILT_LARGEST:
+      return "on-foreign-largest";
+    case GUILT_NOBODY:
+    case GUILT_FOREIGN:
+      break;
+    }
+  return "none";
+}
+
 void
 report_prepare (struct kill_record *r, const struct entry *v, enum guilt guilt, const struct judgement *judgement,
-                uint64_t available_bytes, uint64_t reserve_bytes, uint64_t now_ns)
+                uint64_t available_bytes, uint64_t reserve_bytes, int psi_permille, uint64_t now_ns)
 {
   char available[SIZE_TEXT], reserve[SIZE_TEXT], use[SIZE_TEXT], budget[SIZE_TEXT], pace[SIZE_TEXT], fall[48] = "";
 
@@ -59,6 +84,9 @@ report_prepare (struct kill_record *r, const struct entry *v, enum guilt guilt, 
   r->driver_bytes = v->driver_bytes;
   r->cgroup_bytes = v->cgroup_bytes;
   r->priority = v->priority;
+  r->guilt = guilt;
+  r->kills = v->kills + 1;
+  r->psi_permille = psi_permille;
   r->empty_ms = -1;
   r->lowest_bytes = available_bytes;
 
@@ -97,6 +125,15 @@ event_end (struct json *json, struct scribe *scribe)
 }
 
 static void
+put_psi (struct json *json, int psi_permille)
+{
+  if (psi_permille < 0)
+    json_null (json, "psiFullAvg10Permille");
+  else
+    json_number (json, "psiFullAvg10Permille", psi_permille);
+}
+
+static void
 put_kill (struct json *json, const struct kill_record *r)
 {
   json_text (json, "id", r->id);
@@ -105,10 +142,14 @@ put_kill (struct json *json, const struct kill_record *r)
   json_text (json, "engine", r->engine[0] != '\0' ? r->engine : "unknown");
   json_text (json, "killedAt", r->killed_at);
   json_text (json, "reason", r->verdict == VERDICT_UNDER_RESERVE ? "under-reserve" : "falling");
+  json_text (json, "rule", rule_text (r->guilt));
   json_text (json, "sentence", r->sentence);
+  json_number (json, "kills", r->kills);
+  json_size (json, "killedBootNs", r->killed_ns);
   json_size (json, "reserveBytes", r->reserve_bytes);
   json_size (json, "memAvailableBytes", r->available_bytes);
   json_number (json, "slopeBytesPerSecond", r->slope_bytes_per_second);
+  put_psi (json, r->psi_permille);
   json_size (json, "budgetBytes", r->budget_bytes);
   json_number (json, "priority", r->priority);
   json_open (json, "use", '{');
@@ -132,7 +173,7 @@ report_kill (struct scribe *scribe, const struct kill_record *r)
   put_kill (&json, r);
   event_end (&json, scribe);
   snprintf (line, sizeof line, "spark-guard: %s", r->sentence);
-  scribe_log (scribe, line);
+  scribe_log (scribe, LOG_CRIT, line);
 }
 
 struct sample_writer {
@@ -181,7 +222,7 @@ report_sentence (struct scribe *scribe, const char *type, const char *id, const 
   json_text (&json, "sentence", sentence);
   event_end (&json, scribe);
   snprintf (line, sizeof line, "spark-guard: %s", sentence);
-  scribe_log (scribe, line);
+  scribe_log (scribe, strcmp (type, "warning") == 0 ? LOG_WARNING : LOG_INFO, line);
 }
 
 void
@@ -216,14 +257,19 @@ report_container (struct scribe *scribe, const char *type, const struct entry *e
 }
 
 void
-report_soft (struct scribe *scribe, bool soft, uint64_t available_bytes, uint64_t reserve_bytes)
+report_soft (struct scribe *scribe, bool soft, uint64_t available_bytes, uint64_t reserve_bytes, int psi_permille)
 {
   struct json json;
   char available[SIZE_TEXT], reserve[SIZE_TEXT], sentence[256];
+  bool by_psi = available_bytes / 2 >= reserve_bytes;
 
   spark_size_format (available_bytes, available, sizeof available);
   spark_size_format (reserve_bytes, reserve, sizeof reserve);
-  if (soft)
+  if (soft && by_psi)
+    snprintf (sentence, sizeof sentence,
+              "%s of memory is available, but everybody waited for memory in %d.%d %% of the last 10 s: no new containers are admitted",
+              available, psi_permille / 10, psi_permille % 10);
+  else if (soft)
     snprintf (sentence, sizeof sentence,
               "%s of memory is available, less than twice the reserve of %s: no new containers are admitted", available, reserve);
   else
@@ -233,6 +279,7 @@ report_soft (struct scribe *scribe, bool soft, uint64_t available_bytes, uint64_
   json_number (&json, "soft", soft);
   json_size (&json, "memAvailableBytes", available_bytes);
   json_size (&json, "reserveBytes", reserve_bytes);
+  put_psi (&json, psi_permille);
   json_text (&json, "sentence", sentence);
   event_end (&json, scribe);
 }

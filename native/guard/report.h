@@ -18,13 +18,17 @@ struct kill_record {
   uint64_t reserve_bytes, available_bytes, budget_bytes, driver_bytes, cgroup_bytes;
   int64_t slope_bytes_per_second;
   int priority;
+  enum guilt guilt;
+  unsigned kills;        /* of this container in a row, this one included */
+  int psi_permille;      /* of the last 10 s everybody waited for memory (PSI, full); -1 = the kernel does not tell */
   int64_t empty_ms;      /* -1 = not yet */
   uint64_t lowest_bytes; /* lowest MemAvailable from the kill on */
 };
 
 /* Fills the record for a kill that is about to happen, sentence included. */
 void report_prepare (struct kill_record *record, const struct entry *victim, enum guilt guilt,
-                     const struct judgement *judgement, uint64_t available_bytes, uint64_t reserve_bytes, uint64_t now_ns);
+                     const struct judgement *judgement, uint64_t available_bytes, uint64_t reserve_bytes, int psi_permille,
+                     uint64_t now_ns);
 
 /* The event and the log line of a kill. */
 void report_kill (struct scribe *scribe, const struct kill_record *record);
@@ -38,6 +42,6 @@ void report_sentence (struct scribe *scribe, const char *type, const char *id, c
 void report_start (struct scribe *scribe, uint64_t total_bytes, uint64_t available_bytes, uint64_t reserve_bytes,
                    uint64_t withhold_bytes, const char *kill_by);
 void report_container (struct scribe *scribe, const char *type, const struct entry *entry);
-void report_soft (struct scribe *scribe, bool soft, uint64_t available_bytes, uint64_t reserve_bytes);
+void report_soft (struct scribe *scribe, bool soft, uint64_t available_bytes, uint64_t reserve_bytes, int psi_permille);
 
 #endif

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -46,6 +47,30 @@ scribe_say (const char *line, size_t length)
   /* A service manager's log is a socket, which can have too little room; a pipe that has any takes a line whole. */
   if (send (STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == ENOTSOCK)
     write_all (STDERR_FILENO, line, length);
+}
+
+/* systemd.exec(5): the device and inode of the stream that leads to the journal. It takes "<level>" before a line (sd-daemon(3)). */
+static bool
+stderr_is_journal (void)
+{
+  const char *stream = getenv ("JOURNAL_STREAM");
+  unsigned long long device, inode;
+  struct stat status;
+
+  return stream != NULL && sscanf (stream, "%llu:%llu", &device, &inode) == 2 && fstat (STDERR_FILENO, &status) == 0
+         && status.st_dev == device && status.st_ino == inode;
+}
+
+/* The text is `<level>line`. */
+static void
+say_log (const char *text, size_t length)
+{
+  const char *line = memchr (text, '>', length);
+
+  if (line == NULL || stderr_is_journal ())
+    scribe_say (text, length);
+  else
+    scribe_say (line + 1, length - (size_t) (line + 1 - text));
 }
 
 static int
@@ -137,7 +162,7 @@ work (int socket_fd, const int *fds)
           write_all (events_fd, message + 1, (size_t) length - 1);
           break;
         case KIND_LOG:
-          scribe_say (message + 1, (size_t) length - 1);
+          say_log (message + 1, (size_t) length - 1);
           break;
         case KIND_TOMBSTONE:
           write_tombstone (run_fd, message + 1, (size_t) length - 1);
@@ -178,9 +203,12 @@ scribe_event (struct scribe *scribe, const char *json_line)
 }
 
 void
-scribe_log (struct scribe *scribe, const char *line)
+scribe_log (struct scribe *scribe, int level, const char *line)
 {
-  send_line (scribe, KIND_LOG, line);
+  int length = snprintf (message, sizeof message, "%c<%d>%s\n", KIND_LOG, level, line);
+
+  if (length < (int) sizeof message)
+    send_message (scribe, (size_t) length);
 }
 
 void

@@ -22,7 +22,8 @@ int scribe_start (struct scribe *scribe, int run_fd, int log_fd, struct spark_er
 
 /* Each hands one thing over and returns at once; what does not fit is counted as lost. */
 void scribe_event (struct scribe *scribe, const char *json_line);                /* without its newline */
-void scribe_log (struct scribe *scribe, const char *line);                       /* to stderr, without its newline */
+/* To stderr, without its newline; `level` is syslog's (LOG_CRIT, LOG_WARNING …), which the journal keeps where stderr leads there. */
+void scribe_log (struct scribe *scribe, int level, const char *line);
 void scribe_tombstone (struct scribe *scribe, const char *id, const char *json); /* replaces <id>.json atomically */
 void scribe_reopen (struct scribe *scribe);                                      /* events.jsonl was renamed: a new one */
 

@@ -6,6 +6,7 @@
 #include "common/size.h"
 #include "guard/clock.h"
 #include "guard/devices.h"
+#include "guard/psi.h"
 #include "guard/selftest.h"
 #include "guard/usage.h"
 #include <errno.h>
@@ -87,6 +88,8 @@ open_files (struct guard *g, struct spark_error *error)
   if (g->meminfo_fd < 0 || spark_meminfo_read (g->meminfo_fd, o->withhold_bytes, &g->memory) != 0)
     return spark_fail (error, errno, "cannot read MemTotal and MemAvailable from %s", o->meminfo);
   g->drop_caches_fd = open (o->drop_caches, O_WRONLY | O_CLOEXEC);
+  g->psi_fd = psi_open (o->proc_dir);
+  g->psi_permille = -1;
   return 0;
 }
 
@@ -201,7 +204,7 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
   g->realtime = realtime_enter (options->proc_dir, say);
   /* Until memory has once been seen plentiful, all of its use counts as a loss. */
   g->calm.available_bytes = g->memory.total_bytes;
-  g->soft = decide_soft (false, g->memory.available_bytes, g->reserve_bytes);
+  g->soft = decide_soft (false, g->memory.available_bytes, g->reserve_bytes, -1);
   if (!g->soft)
     guard_take_stock (g, clock_boot_ns ());
   if (guard_state_write (g, error) != 0)

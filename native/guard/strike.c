@@ -84,6 +84,7 @@ choose (struct guard *g, enum guilt *guilt, uint64_t now_ns)
   loss.fall_bytes = above (g->calm.available_bytes, g->memory.available_bytes);
   loss.hidden_bytes = above (above (usage_hidden_bytes (g->meminfo_fd), g->calm.hidden_bytes),
                              above (ledger_sum (g), g->calm.ledger_bytes));
+  loss.on_foreign_largest = g->options.on_foreign_largest;
   int victim = victim_choose (candidates, g->table.count, &loss, guilt);
   return victim < 0 ? NULL : &g->table.entries[victim];
 }
@@ -170,7 +171,7 @@ guard_strike (struct guard *g, const struct judgement *judgement, uint64_t now_n
       return;
     }
 
-  report_prepare (&g->record, victim, guilt, judgement, g->memory.available_bytes, g->reserve_bytes, now_ns);
+  report_prepare (&g->record, victim, guilt, judgement, g->memory.available_bytes, g->reserve_bytes, g->psi_permille, now_ns);
   cleanup_close int words_fd = open_words (g, victim, line, sizeof line);
   int result = kill_entry (victim), status = errno;
 

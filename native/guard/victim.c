@@ -34,6 +34,8 @@ judged (const struct candidate *c, enum guilt guilt)
       return c->killable && c->use_bytes > 0;
     case GUILT_HIDDEN:
       return c->killable && c->uses_gpu;
+    case GUILT_LARGEST:
+      return c->killable && c->use_bytes > 0;
     case GUILT_NOBODY:
     case GUILT_FOREIGN:
       break;
@@ -67,14 +69,27 @@ find_guilt (const struct candidate *candidates, size_t count, const struct loss 
   return GUILT_FOREIGN;
 }
 
-int
-victim_choose (const struct candidate *candidates, size_t count, const struct loss *loss, enum guilt *guilt)
+static int
+first_in_line (const struct candidate *candidates, size_t count, enum guilt guilt)
 {
   int victim = -1;
 
-  *guilt = find_guilt (candidates, count, loss);
   for (size_t i = 0; i < count; i++)
-    if (judged (&candidates[i], *guilt) && (victim < 0 || dies_before (&candidates[i], &candidates[victim])))
+    if (judged (&candidates[i], guilt) && (victim < 0 || dies_before (&candidates[i], &candidates[victim])))
       victim = (int) i;
+  return victim;
+}
+
+int
+victim_choose (const struct candidate *candidates, size_t count, const struct loss *loss, enum guilt *guilt)
+{
+  *guilt = find_guilt (candidates, count, loss);
+  int victim = first_in_line (candidates, count, *guilt);
+  if (victim < 0 && loss->on_foreign_largest && *guilt != GUILT_NOBODY)
+    {
+      victim = first_in_line (candidates, count, GUILT_LARGEST);
+      if (victim >= 0)
+        *guilt = GUILT_LARGEST;
+    }
   return victim;
 }

@@ -20,6 +20,7 @@ struct candidate {
 struct loss {
   uint64_t fall_bytes;   /* how far MemAvailable fell */
   uint64_t hidden_bytes; /* of that, what no line of /proc/meminfo and no ledger explains: driver memory of somebody unknown */
+  bool on_foreign_largest; /* policy: where no registered container is guilty the largest one dies all the same */
 };
 
 enum guilt {
@@ -28,6 +29,7 @@ enum guilt {
   GUILT_OVER_BUDGET, /* the victim holds more than its budget */
   GUILT_GROWTH,      /* all are within budget, but the registered ones together took the memory */
   GUILT_HIDDEN,      /* no book shows where it went: to a GPU's driver, so that only those that use a GPU are judged */
+  GUILT_LARGEST,     /* nobody is guilty, and the policy wants the largest */
 };
 
 /* Returns the victim's index, or -1 where killing would be wrong; `*guilt` says why. Only those over their budget are judged

@@ -2,6 +2,7 @@
 
 #include "guard/clock.h"
 #include "guard/devices.h"
+#include "guard/psi.h"
 #include "guard/usage.h"
 #include <poll.h>
 #include <signal.h>
@@ -19,18 +20,19 @@
 #define FOLLOW_NS (2 * NS_PER_MS)
 /* A meminfo that cannot be read is tried again so often. */
 #define RETRY_NS (10 * NS_PER_MS)
+#define PSI_NS (500 * NS_PER_MS)
 
 static void
 watch_soft_line (struct guard *g)
 {
-  bool soft = decide_soft (g->soft, g->memory.available_bytes, g->reserve_bytes);
+  bool soft = decide_soft (g->soft, g->memory.available_bytes, g->reserve_bytes, g->psi_permille);
 
   if (soft == g->soft)
     return;
   g->soft = soft;
   g->foreign_told = false;
   guard_state_soft (g);
-  report_soft (&g->scribe, soft, g->memory.available_bytes, g->reserve_bytes);
+  report_soft (&g->scribe, soft, g->memory.available_bytes, g->reserve_bytes, g->psi_permille);
 }
 
 static void
@@ -99,6 +101,12 @@ guard_step (struct guard *g)
       struct judgement judgement = decide (&g->samples, g->reserve_bytes);
       if (judgement.verdict != VERDICT_CALM)
         guard_strike (g, &judgement, now_ns);
+    }
+  /* Far from the reserve it says nothing that matters; the kernel makes it anew every 2 s. */
+  if (g->psi_fd >= 0 && available_bytes / 4 < g->reserve_bytes && now_ns - g->psi_read_ns >= PSI_NS)
+    {
+      g->psi_read_ns = now_ns;
+      g->psi_permille = psi_full_permille (g->psi_fd);
     }
   watch_soft_line (g);
 

@@ -6,6 +6,7 @@
 #include "common/meminfo.h"
 #include "common/process.h"
 #include "common/size.h"
+#include "cooldown.h"
 #include "holdings.h"
 #include "run_dir.h"
 
@@ -228,6 +229,9 @@ spark_admit (const struct spark_plan *plan, const char *id, const char *engine, 
     return spark_fail (error, 0,
                        "\"%.150s\" is not a container id: use 1 to %d of A-Z a-z 0-9 _ . - and do not begin with a dot", id,
                        SPARK_ID_MAX);
+  unsigned kills;
+  if (spark_cooldown_pass (plan, id, &kills, error) != 0)
+    return -1;
   cleanup_close int ledgers_fd = spark_run_dir_open (plan->run_dir, "ledgers", error);
   cleanup_desk struct desk desk = DESK_NONE;
   if (ledgers_fd < 0 || desk_open (plan, &desk, error) != 0)
@@ -253,6 +257,7 @@ spark_admit (const struct spark_plan *plan, const char *id, const char *engine, 
     .reserve_bytes = grant->reserve_bytes,
     .priority = wish->priority,
     .created_ns = spark_boottime_ns (),
+    .kills = kills,
   };
   snprintf (pending.id, sizeof pending.id, "%s", id);
   snprintf (pending.name, sizeof pending.name, "%s", wish->name);
@@ -327,6 +332,7 @@ spark_register (const struct spark_plan *plan, struct spark_container *container
     return -1;
   container->budget_bytes = budget_bytes;
   container->created_ns = spark_boottime_ns ();
+  container->kills = spark_cooldown_of (plan->run_dir, container->id, container->created_ns).kills;
   if (spark_registry_write (desk.registry_fd, container, error) != 0)
     return -1;
   struct same_ledger search = { desk.admitted_fd, container };

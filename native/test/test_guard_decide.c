@@ -1,5 +1,6 @@
 /* When the guard kills: readings in, verdict out. */
 #include "guard/decide.h"
+#include "guard/psi.h"
 #include "guard/clock.h"
 #include "test/check.h"
 
@@ -131,6 +132,30 @@ test_falls (void)
 }
 
 static void
+test_psi (void)
+{
+  static const char some[] = "some avg10=99.00 avg60=1.00 avg300=0.00 total=5\n";
+  char text[256];
+  static const struct {
+    const char *full;
+    int permille;
+  } rows[] = { { "full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n", 0 },   { "full avg10=12.34 avg60=9.00 avg300=0.00 total=1\n", 123 },
+               { "full avg10=100.00 avg60=9.00 avg300=0.00 total=1\n", 1000 }, { "full avg10=7 avg60=0.00\n", 70 },
+               { "full avg10=0.09 avg60=0.00\n", 0 },                        { "full avg10=101.00 avg60=0.00\n", -1 },
+               { "full avg10=99999999999999999999 avg60=0\n", -1 },          { "full avg10=1.0x avg60=0\n", -1 },
+               { "full avg10=", -1 },                                        { "full\n", -1 },
+               { "", -1 } };
+
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    {
+      snprintf (text, sizeof text, "%s%s", some, rows[i].full);
+      CHECK (psi_parse (text) == rows[i].permille);
+    }
+  CHECK (psi_parse ("full avg10=5.50 avg60=0\n") == 55 && psi_full_permille (-1) == -1 && psi_open ("/nowhere") == -1);
+  test_done ("the kernel's witness: full avg10 in permille, nothing where it cannot be read");
+}
+
+static void
 test_sleep_and_soft (void)
 {
   CHECK (decide_sleep_ns (500 << 20, RESERVE) == NS_PER_MS);
@@ -139,9 +164,12 @@ test_sleep_and_soft (void)
   CHECK (decide_sleep_ns (RESERVE + (UINT64_C (5) << 30), RESERVE) == 50 * NS_PER_MS);
   test_done ("sleep is half the time of the fastest fill, from 1 to 100 ms");
 
-  CHECK (!decide_soft (false, 2 * RESERVE, RESERVE) && decide_soft (false, 2 * RESERVE - 2 * MIB, RESERVE));
-  CHECK (decide_soft (true, 2 * RESERVE + 100 * MIB, RESERVE) && !decide_soft (true, 2 * RESERVE + 130 * MIB, RESERVE));
-  CHECK (decide_soft (false, UINT64_MAX, UINT64_MAX));
+  CHECK (!decide_soft (false, 2 * RESERVE, RESERVE, -1) && decide_soft (false, 2 * RESERVE - 2 * MIB, RESERVE, -1));
+  CHECK (decide_soft (true, 2 * RESERVE + 100 * MIB, RESERVE, -1) && !decide_soft (true, 2 * RESERVE + 130 * MIB, RESERVE, -1));
+  CHECK (decide_soft (false, UINT64_MAX, UINT64_MAX, -1));
+  CHECK (decide_soft (false, 3 * RESERVE, RESERVE, 100) && !decide_soft (false, 3 * RESERVE, RESERVE, 99));
+  CHECK (!decide_soft (false, 4 * RESERVE, RESERVE, 1000));
+  CHECK (decide_soft (true, 3 * RESERVE, RESERVE, 50) && !decide_soft (true, 3 * RESERVE, RESERVE, 49));
   test_done ("the soft line is twice the reserve, and left a little higher");
 }
 
@@ -178,6 +206,7 @@ main (void)
 {
   test_table ();
   test_falls ();
+  test_psi ();
   test_sleep_and_soft ();
   test_after ();
   return check_done ();

@@ -3,6 +3,9 @@
 #include "guard/scribe.h"
 #include "guard/shrinker.h"
 #include "test/check.h"
+#include <sys/socket.h>
+#include <syslog.h>
+#include <stdlib.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -119,7 +122,7 @@ test_full_stderr (void)
   CHECK (scribe_start (&scribe, run_fd, run_fd, &error) == 0);
   dup2 (own, STDERR_FILENO);
   for (int i = 0; i < 100; i++)
-    scribe_log (&scribe, line);
+    scribe_log (&scribe, LOG_INFO, line);
   scribe_event (&scribe, "{\"past\":\"full\"}");
   scribe_tombstone (&scribe, "past-full", "{}");
   CHECK (file_gets ("events.jsonl", "{\"past\":\"full\"}\n") && file_gets ("tombstones/past-full.json", "{}"));
@@ -132,6 +135,47 @@ test_full_stderr (void)
   close (full[1]);
   close (own);
   test_done ("a full stderr stops neither events nor tombstones");
+}
+
+/* What a log line becomes on a stream that JOURNAL_STREAM names, or not. */
+static void
+one_line (const char *journal_stream, char *said, size_t size)
+{
+  struct scribe scribe = { 0 };
+  int stream[2], own = fcntl (STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+  struct stat status;
+  char named[64];
+
+  if (socketpair (AF_UNIX, SOCK_STREAM, 0, stream) != 0 || fstat (stream[1], &status) != 0)
+    abort ();
+  snprintf (named, sizeof named, "%llu:%llu", (unsigned long long) status.st_dev, (unsigned long long) status.st_ino);
+  setenv ("JOURNAL_STREAM", journal_stream != NULL ? journal_stream : named, 1);
+  dup2 (stream[1], STDERR_FILENO);
+  CHECK (scribe_start (&scribe, run_fd, run_fd, &error) == 0);
+  dup2 (own, STDERR_FILENO);
+  unsetenv ("JOURNAL_STREAM");
+  scribe_log (&scribe, LOG_CRIT, "spark-guard: killed a > b");
+  ssize_t length = read (stream[0], said, size - 1);
+  said[length > 0 ? length : 0] = '\0';
+  helper_stop (&scribe.helper);
+  close (stream[0]);
+  close (stream[1]);
+  close (own);
+}
+
+static void
+test_journal (void)
+{
+  char said[128];
+
+  one_line (NULL, said, sizeof said);
+  CHECK_TEXT (said, "<2>spark-guard: killed a > b\n");
+  test_done ("where stderr leads to the journal a line has its level");
+  one_line ("1:1", said, sizeof said);
+  CHECK_TEXT (said, "spark-guard: killed a > b\n");
+  one_line ("nonsense", said, sizeof said);
+  CHECK_TEXT (said, "spark-guard: killed a > b\n");
+  test_done ("and nowhere else");
 }
 
 static void
@@ -212,6 +256,7 @@ main (void)
   test_many_descriptors ();
   test_ordinary_priority ();
   test_full_stderr ();
+  test_journal ();
   test_shrinker ();
   test_reopen ();
   test_tombstones_kept ();

@@ -15,30 +15,38 @@ struct row {
 };
 
 static const struct row rows[] = {
-  { "nobody registered", { { 0 } }, { G (9), 0 }, -1, GUILT_NOBODY },
-  { "nobody who can be killed", { { false, 0, G (1), G (5), 0, 1, false } }, { G (9), 0 }, -1, GUILT_NOBODY },
-  { "the one over its budget", { { true, 0, G (8), G (8), G (8), 1, false }, { true, 0, G (1), G (2), G (2), 2, false } }, { G (9), 0 }, 1, GUILT_OVER_BUDGET },
+  { "nobody registered", { { 0 } }, { G (9), 0, false }, -1, GUILT_NOBODY },
+  { "nobody who can be killed", { { false, 0, G (1), G (5), 0, 1, false } }, { G (9), 0, false }, -1, GUILT_NOBODY },
+  { "the one over its budget", { { true, 0, G (8), G (8), G (8), 1, false }, { true, 0, G (1), G (2), G (2), 2, false } }, { G (9), 0, false }, 1, GUILT_OVER_BUDGET },
   { "the one over its budget, though the other has a lower priority and is larger",
-    { { true, -5, G (80), G (70), G (1), 1, false }, { true, 5, G (1), G (2), G (2), 2, false } }, { G (80), 0 }, 1, GUILT_OVER_BUDGET },
+    { { true, -5, G (80), G (70), G (1), 1, false }, { true, 5, G (1), G (2), G (2), 2, false } }, { G (80), 0, false }, 1, GUILT_OVER_BUDGET },
   { "of those over budget the lowest priority",
-    { { true, 0, G (1), G (9), 0, 1, false }, { true, -1, G (1), G (2), 0, 2, false } }, { G (9), 0 }, 1, GUILT_OVER_BUDGET },
+    { { true, 0, G (1), G (9), 0, 1, false }, { true, -1, G (1), G (2), 0, 2, false } }, { G (9), 0, false }, 1, GUILT_OVER_BUDGET },
   { "then the most over its budget, not the largest",
-    { { true, 0, G (40), G (41), 0, 1, false }, { true, 0, G (1), G (5), 0, 2, false } }, { G (9), 0 }, 1, GUILT_OVER_BUDGET },
+    { { true, 0, G (40), G (41), 0, 1, false }, { true, 0, G (1), G (5), 0, 2, false } }, { G (9), 0, false }, 1, GUILT_OVER_BUDGET },
   { "all within budget, they took the memory: the largest",
-    { { true, 0, G (50), G (20), G (1), 1, false }, { true, 0, G (50), G (30), G (30), 2, false } }, { G (20), 0 }, 1, GUILT_GROWTH },
+    { { true, 0, G (50), G (20), G (1), 1, false }, { true, 0, G (50), G (30), G (30), 2, false } }, { G (20), 0, false }, 1, GUILT_GROWTH },
   { "then the youngest",
-    { { true, 0, G (50), G (20), 0, 1, false }, { true, 0, G (50), G (20), 0, 3, false }, { true, 0, G (50), G (20), 0, 2, false } }, { G (20), 0 }, 1, GUILT_GROWTH },
-  { "a host process took it: nobody", { { true, 0, G (50), G (20), G (20), 1, false } }, { G (60), 0 }, -1, GUILT_FOREIGN },
-  { "a host process took most of it: nobody", { { true, 0, G (50), G (21), G (20), 1, false } }, { G (60), 0 }, -1, GUILT_FOREIGN },
+    { { true, 0, G (50), G (20), 0, 1, false }, { true, 0, G (50), G (20), 0, 3, false }, { true, 0, G (50), G (20), 0, 2, false } }, { G (20), 0, false }, 1, GUILT_GROWTH },
+  { "a host process took it: nobody", { { true, 0, G (50), G (20), G (20), 1, false } }, { G (60), 0, false }, -1, GUILT_FOREIGN },
+  { "a host process took most of it: nobody", { { true, 0, G (50), G (21), G (20), 1, false } }, { G (60), 0, false }, -1, GUILT_FOREIGN },
   { "no book shows it: the first in order of those that use the GPU, though none is known to have grown",
     { { true, 0, G (50), G (1), G (1), 1, true }, { true, -5, G (50), 0, 0, 2, true }, { true, -9, G (50), G (9), G (9), 3, false } },
-    { G (60), G (58) }, 1, GUILT_HIDDEN },
+    { G (60), G (58), false }, 1, GUILT_HIDDEN },
   { "no book shows it, and nobody uses the GPU: nobody",
-    { { true, 0, G (50), G (1), G (1), 1, false }, { true, -9, G (50), 0, 0, 2, false } }, { G (60), G (58) }, -1, GUILT_HIDDEN },
+    { { true, 0, G (50), G (1), G (1), 1, false }, { true, -9, G (50), 0, 0, 2, false } }, { G (60), G (58), false }, -1, GUILT_HIDDEN },
   { "no book shows it, and the one that uses the GPU cannot be killed: nobody",
-    { { true, 0, G (50), G (1), G (1), 1, false }, { false, -9, G (50), 0, 0, 2, true } }, { G (60), G (58) }, -1, GUILT_HIDDEN },
-  { "one without a budget was granted nothing", { { true, 0, 0, 1, 0, 1, false } }, { G (60), 0 }, 0, GUILT_OVER_BUDGET },
-  { "not one that is dying already", { { false, 0, G (1), G (9), 0, 1, false }, { true, 0, G (1), G (2), 0, 2, false } }, { G (9), 0 }, 1, GUILT_OVER_BUDGET },
+    { { true, 0, G (50), G (1), G (1), 1, false }, { false, -9, G (50), 0, 0, 2, true } }, { G (60), G (58), false }, -1, GUILT_HIDDEN },
+  { "a host process took it, and the policy wants the largest: the first in order, then the largest",
+    { { true, 0, G (50), G (20), G (20), 1, false }, { true, 0, G (50), G (30), G (30), 2, false } }, { G (60), 0, true }, 1, GUILT_LARGEST },
+  { "the same, but one is over its budget: that one",
+    { { true, 0, G (50), G (40), G (40), 1, false }, { true, 0, G (1), G (2), G (2), 2, false } }, { G (60), 0, true }, 1, GUILT_OVER_BUDGET },
+  { "no book shows it, nobody uses the GPU, and the policy wants the largest",
+    { { true, 0, G (50), G (3), G (3), 1, false }, { true, 0, G (50), G (1), G (1), 2, false } }, { G (60), G (58), true }, 0, GUILT_LARGEST },
+  { "the policy wants the largest, but nobody can be killed: nobody", { { false, 0, G (1), G (5), 0, 1, false } }, { G (9), 0, true }, -1, GUILT_NOBODY },
+  { "the policy wants the largest, but nobody holds anything: nobody", { { true, 0, G (1), 0, 0, 1, false } }, { G (9), 0, true }, -1, GUILT_FOREIGN },
+  { "one without a budget was granted nothing", { { true, 0, 0, 1, 0, 1, false } }, { G (60), 0, false }, 0, GUILT_OVER_BUDGET },
+  { "not one that is dying already", { { false, 0, G (1), G (9), 0, 1, false }, { true, 0, G (1), G (2), 0, 2, false } }, { G (9), 0, false }, 1, GUILT_OVER_BUDGET },
 };
 
 static void
@@ -75,13 +83,13 @@ test_sentences (void)
   struct judgement under = { VERDICT_UNDER_RESERVE, 0 }, falling = { VERDICT_FALLING, -(int64_t) G (7) };
   struct kill_record record;
 
-  report_prepare (&record, &entry, GUILT_OVER_BUDGET, &under, G (1), G (2), 1);
+  report_prepare (&record, &entry, GUILT_OVER_BUDGET, &under, G (1), G (2), -1, 1);
   CHECK_TEXT (record.sentence, "killed llm to save the host: 1.0 GiB of memory was available, and the reserve is 2.0 GiB; it held 3.0 GiB, over its budget of 1.0 GiB");
   entry.name[0] = '\0';
   entry.budget_bytes = G (8);
-  report_prepare (&record, &entry, GUILT_GROWTH, &falling, G (1), G (2), 1);
+  report_prepare (&record, &entry, GUILT_GROWTH, &falling, G (1), G (2), -1, 1);
   CHECK_TEXT (record.sentence, "killed 0123 to save the host: 1.0 GiB of memory was available, falling by 7.0 GiB/s, and the reserve is 2.0 GiB; it held 3.0 GiB of its budget of 8.0 GiB; all containers are within their budgets, but they took the memory");
-  report_prepare (&record, &entry, GUILT_HIDDEN, &under, G (1), G (2), 1);
+  report_prepare (&record, &entry, GUILT_HIDDEN, &under, G (1), G (2), -1, 1);
   CHECK_TEXT (record.sentence, "killed 0123 to save the host: 1.0 GiB of memory was available, and the reserve is 2.0 GiB; it held 3.0 GiB of its budget of 8.0 GiB; no book of the kernel or of a container shows where the memory went: of the containers that use the GPU it was the first in line");
   test_done ("the sentence says who, why and how much");
 }

@@ -15,6 +15,8 @@ export interface GuardOptions {
   readonly reserveBytes: number
   /** Memory of this machine that the guard acts as if it did not exist, in bytes; default 0. */
   readonly withholdBytes?: number
+  /** Where no container is guilty: the largest one dies for the host, or (default) nobody. */
+  readonly onForeign?: 'nothing' | 'kill-largest'
   readonly extraArgs?: readonly string[]
   /** Where its messages go, appended; default `<logDir>/guard.log`. */
   readonly logFile?: string
@@ -39,6 +41,7 @@ export function computeGuardArguments(options: GuardOptions): string[] {
     ...['--run-dir', options.runDir, '--log-dir', options.logDir],
     ...['--reserve-bytes', String(options.reserveBytes)],
     ...(withhold > 0 ? ['--withhold-bytes', String(withhold)] : []),
+    ...(options.onForeign === 'kill-largest' ? ['--on-foreign', options.onForeign] : []),
     ...(options.extraArgs ?? []),
   ]
 }

@@ -152,6 +152,7 @@ export function computeCreateArguments({ image, volume, plan, paths, capabilitie
       logDir: paths.logDir,
       reserveBytes: plan.host.reserveBytes,
       withholdBytes: plan.host.withholdBytes,
+      onForeign: plan.onForeign,
     }),
     // Its standard output is its log in the engine, where readiness can be seen from afar.
     ...['--ready-fd', '1'],

@@ -37,6 +37,7 @@ export function computeGuardService(paths: HostPaths, plan: Plan, systemdDir = '
     logDir: paths.logDir,
     reserveBytes: plan.host.reserveBytes,
     withholdBytes: plan.host.withholdBytes,
+    onForeign: plan.onForeign,
   }
   return paths.prefix === '' && existsSync(systemdDir)
     ? systemdService(paths, computeGuardArguments(options))

@@ -138,8 +138,12 @@ function explainGuardKill(who: string, tombstone: Tombstone, container: Inspecte
     ['slope', describeSlope(tombstone.slopeBytesPerSecond)],
     ['priority', String(tombstone.priority)],
     ['decided by', describeRule(tombstone)],
-    ['chosen because', describeChoice(usedBytes, budgetBytes)],
+    ['chosen because', describeChoice(tombstone, usedBytes)],
   ]
+  if (tombstone.psiFullAvg10Permille !== null)
+    rows.push(['waiting for memory', `${tombstone.psiFullAvg10Permille / 10} % of the last 10 s (PSI full)`])
+  if (tombstone.kills > 1)
+    rows.push(['kills in a row', `${tombstone.kills}: each start waits twice as long as the one before`])
   if (tombstone.killToEmptyMs !== null) rows.push(['time to die', `${tombstone.killToEmptyMs} ms`])
   if (container !== undefined && container.id === tombstone.id) rows.push(['now', container.status])
   return {
@@ -167,7 +171,8 @@ function describeRule({ reason, reserveBytes }: Tombstone): string {
   }
 }
 
-function describeChoice(usedBytes: number, budgetBytes: number): string {
+function describeChoice({ rule, budgetBytes }: Tombstone, usedBytes: number): string {
+  if (rule === 'on-foreign-largest') return 'no container was guilty, and the policy says onForeign: kill-largest'
   return usedBytes > budgetBytes
     ? `it held ${formatBytes(usedBytes - budgetBytes)} more than its budget`
     : 'nobody was over budget; lowest priority dies first, then who holds most, then who came last'

@@ -51,6 +51,7 @@ export function compilePlan(input: CompileInput): Plan {
     host: { reserveBytes: host.reserveBytes, withholdBytes: host.withholdBytes },
     budget: { ...budgetSizes(policy, host.usableBytes), wishes: [...BUDGET_WISHES] },
     onGuardMissing: policy.onGuardMissing,
+    onForeign: policy.onForeign,
     cgroup: { ...policy.cgroup },
     containerEdits: {
       env: KNOBS.filter((knob) => policy.knobs[knob.name]).flatMap((knob) => knob.groups),

@@ -47,6 +47,8 @@ const planSchema = v.object({
     wishes: v.array(wishSchema),
   }),
   onGuardMissing: v.picklist(['refuse', 'warn']),
+  // A plan from before this key was there says nothing, and nothing is what it meant.
+  onForeign: v.optional(v.picklist(['nothing', 'kill-largest']), 'nothing'),
   cgroup: v.object({ limitMemory: v.boolean(), oomScoreAdj: v.pipe(v.number(), v.integer()) }),
   containerEdits: v.object({
     env: v.array(envGroupSchema),

@@ -13,6 +13,9 @@ type SizeSetting = string | number
 /** What happens to a container that would start while no guard runs: refused, or started with a warning. */
 type OnGuardMissing = 'refuse' | 'warn'
 
+/** What the guard does where memory runs out and no container is guilty: nothing, or the largest container dies for the host. */
+type OnForeign = 'nothing' | 'kill-largest'
+
 /** What the owner of the machine decided: docs/formats.md section 2. */
 export interface Policy {
   /** MemAvailable that the host keeps; null = {@link defaultReserveBytes}. A percentage is of MemTotal. */
@@ -26,6 +29,7 @@ export interface Policy {
     readonly min: SizeSetting
   }
   readonly onGuardMissing: OnGuardMissing
+  readonly onForeign: OnForeign
   /** Absolute path of the OCI runtime that really starts containers; null = the one found on this machine. */
   readonly nextRuntime: string | null
   readonly cgroup: { readonly limitMemory: boolean; readonly oomScoreAdj: number }
@@ -42,6 +46,7 @@ export const defaultPolicy: Policy = {
   withhold: 0,
   budget: { default: 'left', max: null, min: '256m' },
   onGuardMissing: 'refuse',
+  onForeign: 'nothing',
   nextRuntime: null,
   cgroup: { limitMemory: true, oomScoreAdj: 500 },
   shim: true,
@@ -89,6 +94,7 @@ const policySchema = section({
     }),
   ),
   onGuardMissing: v.exactOptional(v.picklist(['refuse', 'warn'], '"refuse" or "warn"')),
+  onForeign: v.exactOptional(v.picklist(['nothing', 'kill-largest'], '"nothing" or "kill-largest"')),
   nextRuntime: v.exactOptional(v.pipe(v.string(RUNTIME_ALLOWED), v.check(path.isAbsolute, RUNTIME_ALLOWED))),
   cgroup: v.exactOptional(
     section({

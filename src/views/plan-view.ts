@@ -49,7 +49,7 @@ function budgetFields({ budget, host }: Plan, memTotalBytes: number): Field[] {
   ]
 }
 
-function fenceFields({ containerEdits, cgroup, onGuardMissing }: Plan): Field[] {
+function fenceFields({ containerEdits, cgroup, onGuardMissing, onForeign }: Plan): Field[] {
   const { env, preload } = containerEdits
   const told = KNOBS.filter((knob) => knob.groups.some((group) => env.some((other) => other.engine === group.engine)))
   return [
@@ -61,9 +61,12 @@ function fenceFields({ containerEdits, cgroup, onGuardMissing }: Plan): Field[] 
     ],
     [
       'guard',
-      onGuardMissing === 'refuse'
-        ? 'must run: without it containers are refused'
-        : 'should run: without it containers start with a warning',
+      [
+        onGuardMissing === 'refuse'
+          ? 'must run: without it containers are refused'
+          : 'should run: without it containers start with a warning',
+        ...(onForeign === 'nothing' ? [] : ['where no container is guilty the largest one dies for the host']),
+      ].join('; '),
     ],
   ]
 }

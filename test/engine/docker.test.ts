@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { readTombstones } from '../../src/guard/tombstones.js'
+import { readTombstones, type Tombstone } from '../../src/guard/tombstones.js'
 import { readMeminfo } from '../../src/host/meminfo.js'
 import {
   addDocker,
@@ -132,4 +132,26 @@ describe.skipIf(missing.length > 0)(`the main job on Docker${because(missing)}`,
     expect(State.Running).toBe(true)
     expect(await readTombstones(machine.paths.tombstoneDir)).toHaveLength(1)
   })
+
+  it('one that Docker starts again by itself cools down first, and its kills are counted', async () => {
+    const bypass = ['--mode', 'bypass', '--chunk', '8m', '--limit', '1536m', '--hold', '30']
+    const always = ['docker', 'run', '-d', '--restart=always', '--name', 'again', ...machine.gpu(), greedy, ...bypass]
+    const ran = await held('--budget', '384m', ...always)
+    expect(ran.status, ran.stderr).toBe(0)
+    const kill = async (count: number): Promise<Tombstone> => {
+      const deadline = Date.now() + 60_000
+      for (;;) {
+        const found = (await readTombstones(machine.paths.tombstoneDir)).find((stone) => stone.name === 'again')
+        if (found !== undefined && found.kills >= count) return found
+        if (Date.now() > deadline) throw new Error(`no kill number ${count} of it, last ${JSON.stringify(found)}`)
+        await sleep(100)
+      }
+    }
+    const first = await kill(1)
+    const second = await kill(2)
+    // Not sooner than five seconds after the first: that is the cool-down, however slow the machine is.
+    expect(Date.parse(second.killedAt) - Date.parse(first.killedAt)).toBeGreaterThan(4_900)
+    expect(second).toMatchObject({ id: first.id, kills: 2, rule: 'over-budget' })
+    expect((await held('explain', 'again')).stdout).toContain('kills in a row')
+  }, 120_000)
 })

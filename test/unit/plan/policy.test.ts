@@ -21,6 +21,7 @@ describe('a policy that says little keeps the defaults for the rest', () => {
       withhold: '0',
       budget: { default: 'left', max: '80%', min: '256m' },
       onGuardMissing: 'refuse',
+      onForeign: 'kill-largest',
       nextRuntime: '/usr/bin/runc',
       cgroup: { limitMemory: true, oomScoreAdj: 500 },
       shim: true,
@@ -60,6 +61,11 @@ const refused: [string, unknown, string][] = [
     'an unknown answer to a missing guard',
     { onGuardMissing: 'ignore' },
     'onGuardMissing is "ignore", allowed: "refuse" or "warn"',
+  ],
+  [
+    'an unknown answer to foreign memory',
+    { onForeign: 'kill-all' },
+    'onForeign is "kill-all", allowed: "nothing" or "kill-largest"',
   ],
   [
     'a relative runtime',

@@ -35,13 +35,14 @@ describe('the plan for people', () => {
       knobs: { max: false, jax: false, pytorch: false, vllm: false },
       cgroup: { limitMemory: false },
       onGuardMissing: 'warn',
+      onForeign: 'kill-largest',
     }
     expect(viewOf(off).slice(-5)).toEqual([
       'FENCES',
       '  knobs    off',
       '  shim     off',
       '  cgroup   memory not limited, oom_score_adj 500',
-      '  guard    should run: without it containers start with a warning',
+      '  guard    should run: without it containers start with a warning; where no container is guilty the largest one dies for the host',
     ])
   })
   test('withheld memory and budgets in numbers', () => {
