@@ -173,6 +173,25 @@ describe('the guard on a meminfo of our own', () => {
     expect([shell.alive(), guest.alive()]).toEqual([true, true])
   })
 
+  it.skipIf(unified !== '')(
+    `lets the largest die for what a host process took, where the policy says so${unified}`,
+    async () => {
+      await rig.start({ reserveBytes: RESERVE, onForeign: 'kill-largest' })
+      rig.setAvailable(8000)
+      const small = await rig.standIn('small', { takeMib: 8, budgetBytes: 4096 * MIB, in: ['unified'] })
+      const large = await rig.standIn('large', { takeMib: 64, budgetBytes: 4096 * MIB, in: ['unified'] })
+      await expect.poll(() => small.said() + large.said()).toMatch(/holding[\s\S]*holding/)
+      // The guard takes stock once a second at most, while memory is plentiful.
+      await sleep(6_000)
+      rig.setAvailable(300)
+      expect(await large.exited()).toBe('SIGKILL')
+      rig.setAvailable(8000)
+      expect(small.alive()).toBe(true)
+      expect(await rig.tombstone('large')).toMatchObject({ rule: 'on-foreign-largest' })
+      expect(large.said()).toContain('the policy (onForeign: kill-largest) has the largest container die for it')
+    },
+  )
+
   it.skipIf(unified !== '')(`knows its containers again when it is killed and started anew${unified}`, async () => {
     const first = await rig.start({ reserveBytes: RESERVE })
     const greedy = await rig.standIn('greedy', { takeMib: 8, budgetBytes: MIB, in: ['unified'] })

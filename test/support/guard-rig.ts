@@ -38,7 +38,12 @@ export interface GuardRig {
   /** A meminfo that `setAvailable` writes; real processes are killed by it all the same. */
   readonly meminfo: string
   setAvailable(mib: number): void
-  start(options: { reserveBytes: number; withholdBytes?: number; real?: boolean }): Promise<GuardProcess>
+  start(options: {
+    reserveBytes: number
+    withholdBytes?: number
+    onForeign?: 'nothing' | 'kill-largest'
+    real?: boolean
+  }): Promise<GuardProcess>
   /** Starts a program that takes huge pages, in cgroups of its own, and registers it like a container. */
   standIn(id: string, options: StandInOptions): Promise<StandIn>
   events(type: string): Promise<GuardEvent[]>
@@ -165,9 +170,10 @@ export function guardRig(): GuardRig {
     meminfo,
     setAvailable,
     standIn,
-    async start({ reserveBytes, withholdBytes = 0, real = false }) {
+    async start({ reserveBytes, withholdBytes = 0, onForeign = 'nothing', real = false }) {
       const extraArgs = real ? [] : ['--meminfo', meminfo, '--drop-caches', '/dev/null']
-      const guard = await startGuardProcess({ binary: GUARD, runDir, logDir, reserveBytes, withholdBytes, extraArgs })
+      const sizes = { reserveBytes, withholdBytes }
+      const guard = await startGuardProcess({ binary: GUARD, runDir, logDir, ...sizes, onForeign, extraArgs })
       guards.push(guard)
       return guard
     },
