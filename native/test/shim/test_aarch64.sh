@@ -11,7 +11,7 @@ emulator=$(command -v qemu-aarch64-static || command -v qemu-aarch64) || skip 'n
 command -v aarch64-linux-gnu-gcc >/dev/null || skip 'no aarch64-linux-gnu-gcc; Debian: gcc-aarch64-linux-gnu'
 [ -d /usr/aarch64-linux-gnu/lib ] || skip 'no C library for aarch64 in /usr/aarch64-linux-gnu; Debian: libc6-dev-arm64-cross'
 
-tests='test_redirect test_scopes test_hooks test_contexts test_trace test_same_address test_pools test_kinds test_nvml test_host_views test_host_figures test_limits'
+tests='test_redirect test_scopes test_hooks test_contexts test_trace test_same_address test_pools test_kinds test_nvml test_host_views test_host_figures test_limits test_agrees'
 at=build/aarch64
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
