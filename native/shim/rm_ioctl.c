@@ -1,4 +1,4 @@
-/* What the driver takes by itself: contexts (588 MiB on an H100: 518 of the GPU's and 70 of the machine's, of which cuMemGetInfo and
+/* What the driver takes by itself: contexts (some 585 MiB on an H100, 60 of them of the machine, of which cuMemGetInfo and
    the memory cgroup tell nothing), code when it is loaded or first run, the growth of pools and of graphs' memory, heaps and stacks of
    kernels. No function of the driver's tells it in time, but all of it is asked of the kernel module by the process itself, through the
    C library's ioctl. So this one looks on.
