@@ -3,6 +3,7 @@
 #include "common/cleanup.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,9 +92,10 @@ proc_file_each_pid (int cgroup_dir_fd, int (*each) (pid_t pid, void *data), void
       for (char *at = text; at != NULL && *at != '\0';)
         {
           char *next = strchr (at, '\n');
-          pid_t pid = (pid_t) strtol (at, NULL, 10);
+          long pid = strtol (at, NULL, 10);
           count++;
-          if (pid > 0 && each (pid, data) != 0)
+          /* One too large for a pid would become another process's. */
+          if (pid > 0 && pid <= INT_MAX && each ((pid_t) pid, data) != 0)
             return count;
           at = next != NULL ? next + 1 : NULL;
         }

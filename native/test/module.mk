@@ -8,3 +8,5 @@ SAN_ARCHIVES := $(SAN)/runtime.a $(SAN)/guard.a $(SAN)/common.a
 $(UNIT_TESTS): $(B)/test/%: $(SAN)/test/%.o $(SAN_ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) -fsanitize=address,undefined -o $@ $< -Wl,--start-group $(SAN_ARCHIVES) -Wl,--end-group $(LIBDIR) -ljson-c -lpthread
+
+include test/fuzz-parsers/fuzz.mk
