@@ -246,6 +246,7 @@ entry_open (struct entry *e, const struct spark_container *c, const struct entry
   note->text[0] = '\0';
 
   e->pid_fd = open_init (c, place);
+  e->first_of_namespace = e->pid_fd >= 0 && is_namespace_init (c->pid, place);
   open_cgroups (e, c, place, note);
   if (e->kill_by == KILL_BY_NOTHING && e->pid_fd >= 0)
     {
@@ -254,7 +255,7 @@ entry_open (struct entry *e, const struct spark_container *c, const struct entry
           e->pgid = c->pgid;
           e->kill_by = KILL_BY_PROCESS_GROUP;
         }
-      else if (is_namespace_init (c->pid, place))
+      else if (e->first_of_namespace)
         e->kill_by = KILL_BY_INIT;
     }
   if (c->ledger[0] != '\0')
@@ -266,6 +267,8 @@ entry_open (struct entry *e, const struct spark_container *c, const struct entry
     }
   if (e->kill_by == KILL_BY_NOTHING && c->pgid > 1)
     spark_fail (note, 0, "container %s can be watched but not killed: it is only a process group, and killing those was not allowed", c->id);
+  else if (e->kill_by == KILL_BY_NOTHING && note->text[0] == '\0' && (c->cgroup_v2[0] != '\0' || c->cgroup_freezer[0] != '\0'))
+    spark_fail (note, 0, "container %s can be watched but not killed: its cgroup cannot be written to", c->id);
   return 0;
 }
 

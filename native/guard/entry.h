@@ -60,6 +60,7 @@ struct entry {
   int usage_dir_fd;    /* cgroup to find its processes by, for the same */
   int ledger_fd;
   bool stat_is_v2;
+  bool first_of_namespace; /* its init's death ends all of it */
   unsigned huge_count; /* files of the hugetlb controller: 0 = its processes must be asked */
   int huge_fds[HUGE_SIZES];
   struct usage_part part;

@@ -40,7 +40,7 @@ struct guard {
   struct entry *victim;
   struct aftermath aftermath;
   struct kill_record record;
-  uint64_t last_blow_ns;
+  uint64_t last_blow_ns, followed_ns;
   /* once per episode */
   bool foreign_told, meminfo_told;
   uint64_t judge_after_ns, forecast_after_ns;

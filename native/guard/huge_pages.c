@@ -52,7 +52,10 @@ huge_pages_read (const int fds[HUGE_SIZES], unsigned count)
   char text[64];
 
   for (unsigned i = 0; i < count; i++)
-    if (proc_file_read (fds[i], text, sizeof text, 0) > 0)
+    {
+      if (proc_file_read (fds[i], text, sizeof text, 0) <= 0)
+        return UINT64_MAX;
       bytes += proc_file_number (text, "");
+    }
   return bytes;
 }

@@ -10,7 +10,7 @@ enum { HUGE_SIZES = 4 };
 /* Opens the books of an open cgroup directory. Returns how many there are, 0 where the controller is not there. */
 unsigned huge_pages_open (int cgroup_dir_fd, int fds[HUGE_SIZES]);
 
-/* Bytes in use by their sum, each page once however many processes map it. */
+/* Bytes in use by their sum, each page once however many processes map it; UINT64_MAX where one cannot be read. */
 uint64_t huge_pages_read (const int fds[HUGE_SIZES], unsigned count);
 
 #endif

@@ -60,8 +60,14 @@ kill_frozen (const struct entry *e)
   return count < 0 ? -1 : frozen | thawed;
 }
 
-int
-kill_entry (const struct entry *e)
+static int
+kill_init (const struct entry *e)
+{
+  return (int) syscall (SYS_pidfd_send_signal, e->pid_fd, SIGKILL, NULL, 0);
+}
+
+static int
+kill_as_planned (const struct entry *e)
 {
   switch (e->kill_by)
     {
@@ -75,12 +81,24 @@ kill_entry (const struct entry *e)
         return 0;
       break;
     case KILL_BY_INIT:
-      return (int) syscall (SYS_pidfd_send_signal, e->pid_fd, SIGKILL, NULL, 0);
+      return kill_init (e);
     case KILL_BY_NOTHING:
       break;
     }
   errno = ESRCH;
   return -1;
+}
+
+int
+kill_entry (const struct entry *e)
+{
+  int result = kill_as_planned (e), status = errno;
+
+  /* A cgroup that fails us (read-only since, an I/O error) does not save the guilty one where its init alone is enough. */
+  if (result != 0 && e->first_of_namespace && e->kill_by != KILL_BY_NOTHING && kill_init (e) == 0)
+    return 0;
+  errno = status;
+  return result;
 }
 
 bool

@@ -21,20 +21,22 @@ static char message[SCRIBE_MESSAGE_MAX];
 
 /* --- the child ----------------------------------------------------------------------------------------------------- */
 
-static void
+/* Returns false with errno where it could not write all. */
+static bool
 write_all (int fd, const char *text, size_t length)
 {
   while (length > 0)
     {
       ssize_t written = write (fd, text, length);
       if (written < 0 && errno != EINTR)
-        return;
+        return false;
       if (written > 0)
         {
           text += written;
           length -= (size_t) written;
         }
     }
+  return true;
 }
 
 void
@@ -45,8 +47,19 @@ scribe_say (const char *line, size_t length)
   if (poll (&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0)
     return;
   /* A service manager's log is a socket, which can have too little room; a pipe that has any takes a line whole. */
-  if (send (STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == ENOTSOCK)
-    write_all (STDERR_FILENO, line, length);
+  if (send (STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == ENOTSOCK
+      && !write_all (STDERR_FILENO, line, length))
+    return;
+}
+
+static void
+say_trouble (const char *what, const char *consequence)
+{
+  char line[SPARK_ID_MAX + 256];
+  int length = snprintf (line, sizeof line, "spark-guard: cannot write %.*s (%s): %s\n", SPARK_ID_MAX + 16, what, strerrordesc_np (errno),
+                         consequence);
+
+  scribe_say (line, (size_t) length);
 }
 
 /* systemd.exec(5): the device and inode of the stream that leads to the journal. It takes "<level>" before a line (sd-daemon(3)). */
@@ -79,6 +92,26 @@ open_events (int log_fd)
   return openat (log_fd, "events.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 }
 
+/* Half a line on a full disk would spoil the next one as well: it is taken back, unless somebody else wrote after it. */
+static void
+append_event (int fd, const char *line, size_t length)
+{
+  static bool told;
+  struct stat before, after;
+
+  if (fd >= 0 && fstat (fd, &before) == 0 && write_all (fd, line, length))
+    {
+      told = false;
+      return;
+    }
+  if (!told)
+    say_trouble ("events.jsonl", "until it can be written, events are missing there");
+  told = true;
+  if (fd >= 0 && fstat (fd, &after) == 0 && after.st_size > before.st_size && after.st_size - before.st_size < (off_t) length
+      && ftruncate (fd, before.st_size) != 0)
+    return;
+}
+
 static bool
 is_tombstone (const char *name)
 {
@@ -87,9 +120,9 @@ is_tombstone (const char *name)
   return name[0] != '.' && dot != NULL && strcmp (dot, ".json") == 0;
 }
 
-/* Removes the oldest tombstone if there are more than are kept. True if there may be another one. */
+/* Removes the oldest tombstone if there are more than `kept`, never `except`. True if there may be another one. */
 static bool
-remove_oldest (int directory)
+remove_oldest (int directory, unsigned kept, const char *except)
 {
   char oldest[NAME_MAX + 1] = "";
   struct timespec oldest_time = { 0 };
@@ -103,6 +136,8 @@ remove_oldest (int directory)
       if (!is_tombstone (entry->d_name) || fstatat (directory, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         continue;
       count++;
+      if (strcmp (entry->d_name, except) == 0)
+        continue;
       if (oldest[0] == '\0' || status.st_mtim.tv_sec < oldest_time.tv_sec
           || (status.st_mtim.tv_sec == oldest_time.tv_sec && status.st_mtim.tv_nsec < oldest_time.tv_nsec))
         {
@@ -110,7 +145,23 @@ remove_oldest (int directory)
           snprintf (oldest, sizeof oldest, "%s", entry->d_name);
         }
     }
-  return count > SCRIBE_TOMBSTONES_KEPT && unlinkat (directory, oldest, 0) == 0;
+  return count > kept && oldest[0] != '\0' && unlinkat (directory, oldest, 0) == 0;
+}
+
+/* A new file, whole or not at all; false with errno. */
+static bool
+write_file (int directory, const char *name, const char *text, size_t length)
+{
+  unlinkat (directory, name, 0);
+  cleanup_close int fd = openat (directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+  if (fd < 0)
+    return false;
+  if (write_all (fd, text, length))
+    return true;
+  int status = errno;
+  unlinkat (directory, name, 0);
+  errno = status;
+  return false;
 }
 
 /* The text is `<id>\n<json>`. The directory is opened each time: somebody may have removed and made it anew. */
@@ -131,13 +182,19 @@ write_tombstone (int run_fd, char *text, size_t length)
   cleanup_close int directory = openat (run_fd, "tombstones", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
   if (directory < 0)
     return;
-  unlinkat (directory, temporary, 0);
-  cleanup_close int fd = openat (directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-  if (fd < 0)
-    return;
-  write_all (fd, json, length - (size_t) (json - text));
+  bool written = write_file (directory, temporary, json, length - (size_t) (json - text));
+  /* /run may be full: the last death is of more use than older ones. */
+  int status = errno;
+  for (int i = 0; i < REMOVALS_MAX && !written && status == ENOSPC && remove_oldest (directory, 0, name); i++)
+    written = write_file (directory, temporary, json, length - (size_t) (json - text));
+  if (!written)
+    {
+      errno = status;
+      say_trouble (name, "this kill has no tombstone, or an older one");
+      return;
+    }
   renameat (directory, temporary, directory, name);
-  for (int i = 0; i < REMOVALS_MAX && remove_oldest (directory); i++)
+  for (int i = 0; i < REMOVALS_MAX && remove_oldest (directory, SCRIBE_TOMBSTONES_KEPT, name); i++)
     continue;
 }
 
@@ -159,7 +216,7 @@ work (int socket_fd, const int *fds)
         case KIND_EVENT:
           if (events_fd < 0)
             events_fd = open_events (log_fd);
-          write_all (events_fd, message + 1, (size_t) length - 1);
+          append_event (events_fd, message + 1, (size_t) length - 1);
           break;
         case KIND_LOG:
           say_log (message + 1, (size_t) length - 1);

@@ -32,6 +32,16 @@ say (const char *sentence)
   scribe_say (line, (size_t) length); /* nobody listens: no reason not to guard */
 }
 
+/* A full or read-only disk is no reason not to guard. */
+static void
+say_trouble (int status, const char *what, const char *consequence)
+{
+  char sentence[256];
+
+  snprintf (sentence, sizeof sentence, "%s (%s): %s", what, strerrordesc_np (status), consequence);
+  say (sentence);
+}
+
 /* Opens a directory, making it and its parents where they are missing. */
 static int
 open_directory (const char *path, struct spark_error *error)
@@ -81,9 +91,7 @@ open_files (struct guard *g, struct spark_error *error)
     return -1;
   cleanup_close int events_fd = openat (g->log_fd, "events.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (events_fd < 0)
-    return spark_fail (error, errno, "cannot open %s/events.jsonl", o->log_dir);
-  if (mkdirat (g->run_fd, "tombstones", 0755) != 0 && errno != EEXIST)
-    return spark_fail (error, errno, "cannot make %s/tombstones", o->run_dir);
+    say_trouble (errno, "cannot open events.jsonl", "until it can be opened, events are told here only");
   g->meminfo_fd = open (o->meminfo, O_RDONLY | O_CLOEXEC);
   if (g->meminfo_fd < 0 || spark_meminfo_read (g->meminfo_fd, o->withhold_bytes, &g->memory) != 0)
     return spark_fail (error, errno, "cannot read MemTotal and MemAvailable from %s", o->meminfo);
@@ -208,7 +216,7 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
   if (!g->soft)
     guard_take_stock (g, clock_boot_ns ());
   if (guard_state_write (g, error) != 0)
-    return -1;
+    say_trouble (error->status, "cannot write guard.state", "until it can be written, admission does not see the soft line");
   say_start (g);
   guard_notify ("READY=1\nSTATUS=watching");
   if (options->ready_fd >= 0)

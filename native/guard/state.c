@@ -28,9 +28,17 @@ guard_state_write (struct guard *g, struct spark_error *error)
 
   unlinkat (g->run_fd, temporary, 0);
   g->state_fd = openat (g->run_fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+  errno = ENOSPC; /* a short write sets none */
   if (g->state_fd < 0 || pwrite (g->state_fd, text, (size_t) length, 0) != length
       || renameat (g->run_fd, temporary, g->run_fd, final) != 0)
-    return spark_fail (error, errno, "cannot write %s/guard.state", g->options.run_dir);
+    {
+      spark_fail (error, errno, "cannot write %s/guard.state", g->options.run_dir);
+      if (g->state_fd >= 0)
+        close (g->state_fd);
+      g->state_fd = -1;
+      unlinkat (g->run_fd, temporary, 0);
+      return -1;
+    }
   return 0;
 }
 
@@ -41,6 +49,6 @@ guard_state_soft (struct guard *g)
   char text[512];
   int length = state_text (g, text, sizeof text);
 
-  if (pwrite (g->state_fd, text, (size_t) length, 0) != length)
+  if (g->state_fd < 0 ? guard_state_write (g, NULL) != 0 : pwrite (g->state_fd, text, (size_t) length, 0) != length)
     report_sentence (&g->scribe, "warning", NULL, "cannot update guard.state: admission does not see the soft line");
 }

@@ -21,6 +21,8 @@
 #define BLOW_AGAIN_NS (5 * NS_PER_MS)
 /* A forecast that held against nobody is made again when there is something new to see. */
 #define FORECAST_AGAIN_NS (5 * NS_PER_MS)
+/* A victim is looked at every 2 ms; nothing of the guard's own takes this long. */
+#define PAUSE_NS (1 * NS_PER_SECOND)
 
 enum { SIZE_TEXT = 24 };
 
@@ -188,7 +190,7 @@ guard_strike (struct guard *g, const struct judgement *judgement, uint64_t now_n
     }
   victim->dying = true;
   g->victim = victim;
-  g->last_blow_ns = now_ns;
+  g->last_blow_ns = g->followed_ns = now_ns;
   g->aftermath = (struct aftermath){ .killed_ns = now_ns,
                                      .use_bytes = entry_use_bytes (victim),
                                      .lowest_bytes = g->memory.available_bytes };
@@ -208,11 +210,28 @@ finish (struct guard *g, const char *sentence)
   g->housekept_ns = 0; /* drop the dead one in this round */
 }
 
+/* Time in which nobody watched (the machine was suspended, the guard stopped) is not time in which a container would not die. */
+static void
+forgive_pause (struct guard *g, uint64_t now_ns)
+{
+  struct aftermath *a = &g->aftermath;
+  uint64_t pause_ns = now_ns - g->followed_ns;
+
+  if (g->followed_ns != 0 && pause_ns > PAUSE_NS)
+    {
+      a->killed_ns += pause_ns;
+      a->empty_ns += a->empty_ns != 0 ? pause_ns : 0;
+      a->shrunk_ns += a->shrunk_ns != 0 ? pause_ns : 0;
+    }
+  g->followed_ns = now_ns;
+}
+
 void
 guard_follow (struct guard *g, uint64_t now_ns)
 {
   struct aftermath *a = &g->aftermath;
 
+  forgive_pause (g, now_ns);
   if (g->memory.available_bytes < a->lowest_bytes)
     a->lowest_bytes = g->record.lowest_bytes = g->memory.available_bytes;
   if (a->empty_ns == 0 && kill_empty (g->victim))

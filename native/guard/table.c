@@ -93,11 +93,12 @@ take_in (struct table *table, const char *id)
 
   if (spark_registry_read (table->registry_fd, id, &container, &error) != 0)
     {
-      if (entry == NULL && report_once (table, id))
+      if (report_once (table, id))
         {
           char sentence[sizeof error.text + SPARK_ID_MAX + 64];
-          snprintf (sentence, sizeof sentence, "the registry file %s is ignored: %s", id, error.text);
-          tell (table, TABLE_WARNING, NULL, sentence);
+          snprintf (sentence, sizeof sentence, "the registry file %s is ignored%s: %s", id,
+                    entry != NULL ? ", the container is guarded by what it said before" : "", error.text);
+          tell (table, TABLE_WARNING, entry, sentence);
         }
       return;
     }

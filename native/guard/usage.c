@@ -75,10 +75,20 @@ read_books (struct entry *e, uint64_t huge_in_use_bytes)
   if (e->ledger_fd >= 0 && spark_ledger_peek (e->ledger_fd, &ledger) == 0 && ledger.peak_bytes > 0)
     e->uses_gpu = true;
   e->ledger_bytes = ledger.used_bytes;
-  if (e->stat_fd >= 0 && proc_file_read (e->stat_fd, text, sizeof text, 0) > 0)
+  /* A book that cannot be read any more is closed: the processes are asked instead. */
+  if (e->stat_fd >= 0 && proc_file_read (e->stat_fd, text, sizeof text, 0) <= 0)
+    {
+      close (e->stat_fd);
+      e->stat_fd = -1;
+    }
+  else if (e->stat_fd >= 0)
     e->cgroup_bytes = usage_from_memory_stat (text, e->stat_is_v2);
-  if (e->huge_count > 0)
-    e->huge_bytes = huge_pages_read (e->huge_fds, e->huge_count);
+  uint64_t huge_bytes = e->huge_count > 0 ? huge_pages_read (e->huge_fds, e->huge_count) : 0;
+  if (huge_bytes == UINT64_MAX)
+    while (e->huge_count > 0)
+      close (e->huge_fds[--e->huge_count]);
+  else if (e->huge_count > 0)
+    e->huge_bytes = huge_bytes;
   settle (e, huge_in_use_bytes);
 }
 

@@ -67,9 +67,33 @@ keep_house (struct guard *g, uint64_t now_ns)
     }
   table_sweep (&g->table);
   revive_helpers (g);
+  if (g->state_fd < 0)
+    guard_state_write (g, NULL); /* /run was full */
   devices_find (g->table.entries, g->table.count, &g->device_turn, g->options.proc_dir, clock_boot_ns () + DEVICES_NS);
   if (!g->soft && now_ns - g->calm_ns >= STOCK_NS)
     guard_take_stock (g, now_ns);
+}
+
+/* Memory cannot be read: what can be done without is done, and admission is closed until it is known to be plentiful. */
+static uint64_t
+stay_blind (struct guard *g)
+{
+  uint64_t now_ns = clock_boot_ns ();
+
+  if (!g->meminfo_told)
+    report_sentence (&g->scribe, "warning", NULL,
+                     "cannot read how much memory is available: trying again until it can, no new containers are admitted");
+  g->meminfo_told = true;
+  if (!g->soft)
+    {
+      g->soft = true;
+      guard_state_soft (g);
+    }
+  if (g->victim != NULL)
+    guard_follow (g, now_ns);
+  if (now_ns - g->housekept_ns >= HOUSEKEEPING_NS)
+    keep_house (g, now_ns);
+  return RETRY_NS;
 }
 
 uint64_t
@@ -77,12 +101,7 @@ guard_step (struct guard *g)
 {
   table_sync (&g->table);
   if (spark_meminfo_read (g->meminfo_fd, g->options.withhold_bytes, &g->memory) != 0)
-    {
-      if (!g->meminfo_told)
-        report_sentence (&g->scribe, "warning", NULL, "cannot read how much memory is available: trying again until it can");
-      g->meminfo_told = true;
-      return RETRY_NS;
-    }
+    return stay_blind (g);
   g->meminfo_told = false;
 
   uint64_t now_ns = clock_boot_ns (), available_bytes = g->memory.available_bytes;

@@ -50,7 +50,7 @@ child_start (unsigned mib)
 }
 
 /* Waits for its end; one that nobody kills ends by its own alarm. */
-static bool
+__attribute__ ((unused)) static bool
 child_was_killed (const struct child *child)
 {
   int status = 0;

@@ -1,0 +1,167 @@
+/* A guard in this process, among directories of its own: what every test of bad input begins and ends with. */
+#ifndef SPARK_TEST_GUARD_BAD_INPUT_H
+#define SPARK_TEST_GUARD_BAD_INPUT_H
+
+#include "common/cleanup.h"
+#include "guard/guard.h"
+#include "test/check.h"
+#include "test/guard/stand_in.h"
+#include <errno.h>
+#include <poll.h>
+#include <sys/stat.h>
+
+#define RESERVE_BYTES "536870912"
+
+static struct guard guard;
+static char directory[] = "/tmp/spark-guard-bad.XXXXXX";
+static char run_dir[64], log_dir[64], meminfo_path[64], cgroup_root[64];
+static int meminfo_fd = -1;
+
+static void
+write_meminfo (const char *text)
+{
+  ssize_t length = (ssize_t) strlen (text);
+
+  if (ftruncate (meminfo_fd, 0) != 0 || pwrite (meminfo_fd, text, (size_t) length, 0) != length)
+    abort ();
+}
+
+static void
+set_available (uint64_t mib)
+{
+  char text[128];
+
+  snprintf (text, sizeof text, "MemTotal: 8388608 kB\nMemFree: 0 kB\nMemAvailable: %llu kB\nAnonPages: %llu kB\n",
+            (unsigned long long) mib * 1024, (8192 - (unsigned long long) mib) * 1024);
+  write_meminfo (text);
+}
+
+static void
+steps (unsigned count)
+{
+  for (unsigned i = 0; i < count; i++)
+    {
+      guard_step (&guard);
+      usleep (1200);
+    }
+}
+
+static void
+directories_make (void)
+{
+  if (mkdtemp (directory) == NULL)
+    abort ();
+  snprintf (run_dir, sizeof run_dir, "%s/run", directory);
+  snprintf (log_dir, sizeof log_dir, "%s/log", directory);
+  snprintf (cgroup_root, sizeof cgroup_root, "%s/cg", directory);
+  snprintf (meminfo_path, sizeof meminfo_path, "%s/meminfo", directory);
+  mkdir (run_dir, 0755);
+  mkdir (log_dir, 0755);
+  mkdir (cgroup_root, 0755);
+  meminfo_fd = open (meminfo_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  set_available (4000);
+}
+
+static void
+directories_remove (void)
+{
+  char command[64];
+
+  close (meminfo_fd);
+  snprintf (command, sizeof command, "rm -r %s", directory);
+  if (system (command) != 0)
+    printf ("# %s is left\n", directory);
+}
+
+/* Returns 0, or -1 with a sentence: then only the end of the process is left. */
+static int
+guard_begin (const char *reserve_bytes, bool process_groups, struct spark_error *error)
+{
+  struct guard_options options;
+  char *argv[] = { "spark-guard", "--run-dir", run_dir, "--log-dir", log_dir, "--reserve-bytes", (char *) (uintptr_t) reserve_bytes,
+                   "--meminfo", meminfo_path, "--drop-caches", "/dev/null", "--cgroup-root", cgroup_root,
+                   process_groups ? "--allow-process-groups" : NULL, NULL };
+
+  if (guard_options_parse (process_groups ? 14 : 13, argv, &options, error) != 0)
+    return -1;
+  return guard_start (&guard, &options, error);
+}
+
+static void
+guard_begin_or_end (void)
+{
+  struct spark_error error;
+
+  if (guard_begin (RESERVE_BYTES, true, &error) == 0)
+    return;
+  printf ("Bail out! %s\n", error.text);
+  exit (1);
+}
+
+static void
+register_entry (const struct spark_container *c)
+{
+  struct spark_error error;
+  cleanup_close int registry_fd = openat (guard.run_fd, "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+  if (spark_registry_write (registry_fd, c, &error) != 0)
+    printf ("# %s\n", error.text);
+}
+
+/* How many events hold `part`; the scribe gets a moment to write what it was told. */
+static unsigned
+events (const char *part)
+{
+  static char text[1 << 20];
+  char path[128];
+  unsigned count = 0;
+
+  usleep (50000);
+  snprintf (path, sizeof path, "%s/events.jsonl", log_dir);
+  cleanup_close int fd = open (path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || proc_file_read (fd, text, sizeof text, 0) < 0)
+    return 0;
+  for (char *line = strtok (text, "\n"); line != NULL; line = strtok (NULL, "\n"))
+    count += strstr (line, part) != NULL;
+  return count;
+}
+
+/* The proof that it still guards: one that goes over its budget dies for it. The registry takes no entry: register before. */
+static bool
+kills (const struct child *greedy)
+{
+  bool killed = false;
+
+  set_available (300);
+  for (int i = 0; i < 2000 && !killed; i++)
+    {
+      steps (1);
+      killed = waitpid (greedy->pid, NULL, WNOHANG) == greedy->pid;
+    }
+  set_available (4000);
+  for (int i = 0; i < 2000 && guard.victim != NULL; i++)
+    steps (1);
+  close (greedy->stderr_fd);
+  return killed && guard.victim == NULL;
+}
+
+static bool
+still_guards (const char *id)
+{
+  struct child greedy = child_start (20);
+  struct spark_container c = container_of (id, &greedy, 8 * MIB);
+
+  register_entry (&c);
+  steps (2);
+  return kills (&greedy);
+}
+
+static void
+child_end (struct child *child)
+{
+  kill (child->pid, SIGKILL);
+  waitpid (child->pid, NULL, 0);
+  close (child->stderr_fd);
+}
+
+#endif
