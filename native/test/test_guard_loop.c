@@ -166,7 +166,9 @@ test_kill (void)
   set_available (300);
   steps (1);
   CHECK (guard.victim == NULL); /* one reading under the reserve */
-  steps (2);
+  /* The second one is enough, but on a busy machine the choice may run out of its 3 ms and be made again. */
+  for (int i = 0; guard.victim == NULL && i < 500; i++)
+    steps (1);
   CHECK (child_was_killed (&greedy));
   for (int i = 0; i < 50; i++)
     steps (1);
