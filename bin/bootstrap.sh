@@ -1,14 +1,14 @@
 #!/bin/sh
 # Gets a fresh clone ready: Debian packages, npm packages, native parts, TypeScript. Needs nothing but sh and node.
-#   sh bin/bootstrap.sh build|demo|shim|test
-# `shim` is `build` for this machine's processor alone, and says nothing where nothing is to do.
+#   sh bin/bootstrap.sh build|demo|shim|test|bench-guard
+# `shim` and `bench-guard` are `build` for this machine's processor alone, and say nothing where nothing is to do.
 # Each step looks first and does nothing where nothing is to do. Talks on stderr only.
 set -eu
 goal=${1:-build}
 case $goal in
-  build | demo | shim | test) ;;
+  build | demo | shim | test | bench-guard) ;;
   *)
-    echo "bootstrap: unknown goal '$goal'; it is build, demo, shim or test" >&2
+    echo "bootstrap: unknown goal '$goal'; it is build, demo, shim, test or bench-guard" >&2
     exit 2
     ;;
 esac
@@ -69,6 +69,11 @@ if [ "$goal" = test ]; then
     want qemu-aarch64-static qemu-user-static
   fi
 fi
+if [ "$goal" = bench-guard ]; then
+  want python3 python3
+  want mkswap util-linux
+  want swapon mount
+fi
 if [ -n "$needed$wanted" ]; then
   if [ "$(id -u)" = 0 ] && have apt-get; then
     say "installing Debian packages:$needed$wanted"
@@ -94,7 +99,7 @@ fi
 # --- native parts -------------------------------------------------------------------------------------------------------
 # Another architecture's json-c comes as a Debian package unpacked beside the build; nothing is installed for it.
 sysroot=native/build/sysroot-$other_arch
-if [ "$goal" != shim ] && have "$other_arch-linux-gnu-gcc" && have apt-get && [ ! -e "$sysroot/usr/lib/$other_arch-linux-gnu/libjson-c.a" ]; then
+if [ "$goal" != shim ] && [ "$goal" != bench-guard ] && have "$other_arch-linux-gnu-gcc" && have apt-get && [ ! -e "$sysroot/usr/lib/$other_arch-linux-gnu/libjson-c.a" ]; then
   say "fetching json-c for $other_arch"
   apt=$PWD/native/build/apt-$other_deb
   mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
@@ -117,12 +122,26 @@ if [ "$goal" = test ] && have apt-get && have dpkg && [ ! -e native/build/images
   say "fetching C libraries of other Debian releases"
   (cd native && quietly sh test/shim/fetch_images.sh "$(dpkg --print-architecture)") || say "none could be fetched; what needs them is left out and named"
 fi
+# What bench:guard compares with. Unpacked beside the build and not installed: an installed one starts as a service and kills.
+if [ "$goal" = bench-guard ] && have apt-get && have dpkg-deb; then
+  fetched=$PWD/native/build/bench-tools
+  fetch_tool() {
+    [ -e "$fetched/$2" ] && return
+    say "fetching $1"
+    rm -rf "$fetched/deb" && mkdir -p "$fetched/deb"
+    (cd "$fetched/deb" && quietly apt-get -oAPT::Sandbox::User=root download "$1") && dpkg-deb -x "$fetched"/deb/"$1"_*.deb "$fetched" \
+      || say "could not fetch $1; the benchmark leaves it out and says so"
+    rm -rf "$fetched/deb"
+  }
+  fetch_tool earlyoom usr/bin/earlyoom
+  fetch_tool nohang usr/sbin/nohang
+fi
 jobs=$(nproc 2>/dev/null || echo 2)
 if ! quietly make -s -C native -j"$jobs"; then
   say "the native parts could not be built; see above"
   exit 1
 fi
-if [ "$goal" = shim ]; then
+if [ "$goal" = shim ] || [ "$goal" = bench-guard ]; then
   : # runs here, on this processor
 elif have "$other_arch-linux-gnu-gcc" && [ -e "$sysroot/usr/lib/$other_arch-linux-gnu/libjson-c.a" ]; then
   quietly make -s -C native -j"$jobs" ARCH="$other_arch" || { say "the native parts for $other_arch could not be built; see above"; exit 1; }

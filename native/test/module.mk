@@ -10,3 +10,4 @@ $(UNIT_TESTS): $(B)/test/%: $(SAN)/test/%.o $(SAN_ARCHIVES)
 	$(CC) -fsanitize=address,undefined -o $@ $< -Wl,--start-group $(SAN_ARCHIVES) -Wl,--end-group $(LIBDIR) -ljson-c -lpthread
 
 include test/fuzz-parsers/fuzz.mk
+include test/bench/guard/guard.mk

@@ -1,0 +1,75 @@
+// What fills memory in bench:guard. Every scenario has one guilty container and others that must live.
+
+import { execFileSync } from 'node:child_process'
+import { closeSync, ftruncateSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { GIB, MIB, meminfoBytes } from './guard-stage.js'
+import { ENGINE } from './guard-tools.js'
+
+/** Left free by the page cache: less than a run takes, so that every run has to take cache back. */
+const FREE_BESIDE_CACHE_BYTES = 1.2 * GIB
+
+/** Clean page cache in the honest container's name: a file without data is read, which costs no disk. */
+const pageCache = {
+  async begin({ stage, dir, quick }) {
+    const file = path.join(dir, 'cached')
+    const room = meminfoBytes('MemFree') - FREE_BESIDE_CACHE_BYTES
+    const bytes = Math.max(0, Math.floor(Math.min(room, quick ? GIB / 2 : room) / (64 * MIB))) * 64 * MIB
+    const fd = openSync(file, 'w')
+    ftruncateSync(fd, bytes)
+    closeSync(fd)
+    return {
+      prepare: () =>
+        stage.inContainer('honest', ['reader', path.join(dir, 'reader-board'), String(bytes), 'cache', file]),
+      end: () => rmSync(file, { force: true }),
+    }
+  },
+}
+
+/** Swap files below a directory are switched off: only ours lie there. */
+export function leaveNoSwap(dir) {
+  const lines = readFileSync('/proc/swaps', 'utf8').split('\n')
+  for (const file of lines.map((line) => line.split(/\s+/)[0]).filter((name) => name.startsWith(`${dir}/`)))
+    execFileSync('swapoff', [file])
+}
+
+const swap = {
+  /** @throws where swap cannot be switched on here */
+  async begin({ dir, quick }) {
+    const file = path.join(dir, 'swap')
+    writeFileSync(file, Buffer.alloc((quick ? 64 : 1024) * MIB), { mode: 0o600 })
+    try {
+      execFileSync('mkswap', [file], { stdio: 'ignore' })
+      execFileSync('swapon', [file], { stdio: ['ignore', 'ignore', 'pipe'] })
+    } catch (error) {
+      rmSync(file, { force: true })
+      throw new Error(`swap cannot be switched on here: ${String(error.stderr ?? error.message).trim()}`)
+    }
+    return {
+      prepare: async () => {},
+      end() {
+        leaveNoSwap(dir)
+        rmSync(file, { force: true })
+      },
+    }
+  },
+}
+
+/**
+ * `load`: mode and number of the guilty one's program (native/test/bench/guard/load.c); `honestBytes`: what the other container holds;
+ * `settleMs`: how long after the death a wrong kill is still looked for.
+ */
+export const scenarios = [
+  { name: 'hugetlb', load: ['huge'] },
+  { name: 'page-cache', load: ['anon'], around: pageCache },
+  { name: 'small-growers', load: ['growers', '32'] },
+  { name: 'giant-and-liar', load: ['anon'], honestBytes: 2.5 * GIB },
+  { name: 'fork-bomb', load: ['bomb', '256'], pidsMax: 300 },
+  { name: 'slow-return', load: ['huge-kept', '2000'], settleMs: 2600, slow: true },
+  { name: 'swap-on', load: ['anon'], around: swap },
+].map((scenario) => ({ honestBytes: 64 * MIB, settleMs: 250, engine: ENGINE, ...scenario }))
+
+/** The honest container may take this much more than it holds. */
+export const honestBudget = (scenario) => scenario.honestBytes * 2
+/** The guilty one's. */
+export const GUILTY_BUDGET_BYTES = 256 * MIB
