@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { computeRow, formatRows, judgeScenario } from './guard-figures.js'
-import { GUILTY_BUDGET_BYTES, honestBudget, leaveNoSwap, scenarios } from './guard-scenarios.js'
+import { honestBudget, leaveNoSwap, scenarios } from './guard-scenarios.js'
 import { GIB, isAlive, MIB, meminfoBytes, openBallast, openStage } from './guard-stage.js'
 import { ENGINE, listTools } from './guard-tools.js'
 
@@ -58,7 +58,7 @@ const QUICK_MS = 42_000
 const began = Date.now()
 const QUICK_SLACK_BYTES = GIB
 /** The same in all quick scenarios, so that nobody has to make room for it in between. */
-const QUICK_HONEST_BYTES = 640 * MIB
+const QUICK_HONEST_BYTES = 320 * MIB
 const NO_TIME = 'no time was left for it in a quick run'
 const timeIsOver = () => wish.quick && Date.now() - began > QUICK_MS
 const memTotalBytes = meminfoBytes('MemTotal')
@@ -165,7 +165,7 @@ async function runOnce({ stage, ballast, scenario, around, seats, stageDir }) {
     const early = dead(seats)
     const cap = startBytes - lineBytes + DEPTH_CAP_BYTES
     const guilty = await stage.container(id, [scenario.engine, board, String(cap), ...scenario.load], scenario)
-    stage.register(id, guilty, GUILTY_BUDGET_BYTES)
+    stage.register(id, guilty, scenario.budgetBytes)
     await sleep(10)
     const seen = await observe(stage, board, path.join(stage.groupOf('unified', id), 'cgroup.procs'), scenario)
     const wrongVictims = early + dead(seats)
@@ -265,6 +265,12 @@ async function measureAll() {
   const { raiseOvercommit, restoreSetting } = await fromDist('host/huge-pages.js')
   const dir = mkdtempSync(path.join(os.tmpdir(), 'spark-bench-'))
   const tools = listTools({ native, tools: path.join(root, 'native/build/bench-tools'), dir, defaultReserveBytes })
+  const strangers = (wish.tool ?? []).filter((name) => !tools.some((tool) => tool.name === name))
+  if (strangers.length > 0) {
+    say(`unknown tool ${strangers.join(', ')}; there are ${tools.map((tool) => tool.name).join(', ')}`)
+    rmSync(dir, { recursive: true, force: true })
+    process.exit(2)
+  }
   const chosenTools = tools.filter(({ name }) => wish.tool === undefined || wish.tool.includes(name))
   const chosen = scenarios
     .filter(({ name }) => wish.scenario === undefined || wish.scenario.includes(name))
@@ -285,7 +291,8 @@ async function measureAll() {
       process.exit(128 + os.constants.signals[signal])
     })
   try {
-    if (reason === null) changed = raiseOvercommit(Math.ceil((memTotalBytes - FLOOR_BYTES) / (2 * MIB)))
+    if (reason === null && chosenTools.some(({ skipped }) => skipped === null))
+      changed = raiseOvercommit(Math.ceil((memTotalBytes - FLOOR_BYTES) / (2 * MIB)))
     for (const settings of ['best', 'default']) {
       for (const tool of chosenTools) {
         const skipped = tool.skipped ?? reason ?? (timeIsOver() ? NO_TIME : null)
