@@ -14,6 +14,8 @@
 
 /* The choice may take this long; whoever could not be read in it is judged by its last known use. */
 #define CHOICE_NS (3 * NS_PER_MS)
+/* The search for who uses the GPU, where that decides, usually takes a few hundred microseconds; an innocent is worse than 25 ms late. */
+#define SUSPECTS_NS (25 * NS_PER_MS)
 /* Stock-taking may take this long; the rest is counted at the next housekeeping. */
 #define STOCKTAKING_NS (2 * NS_PER_MS)
 /* After a verdict without a victim, and between two blows at one that does not die. */
@@ -88,6 +90,14 @@ choose (struct guard *g, enum guilt *guilt, uint64_t now_ns)
                              above (ledger_sum (g), g->calm.ledger_bytes));
   loss.on_foreign_largest = g->options.on_foreign_largest;
   int victim = victim_choose (candidates, g->table.count, &loss, guilt);
+  if (*guilt == GUILT_HIDDEN)
+    {
+      /* Who opened the GPU a moment ago is as much a suspect as who has had it open for long. */
+      devices_find (g->table.entries, g->table.count, &g->device_turn, g->options.proc_dir, clock_boot_ns () + SUSPECTS_NS);
+      for (unsigned i = 0; i < g->table.count; i++)
+        candidates[i].uses_gpu = g->table.entries[i].uses_gpu;
+      victim = victim_choose (candidates, g->table.count, &loss, guilt);
+    }
   return victim < 0 ? NULL : &g->table.entries[victim];
 }
 
@@ -168,8 +178,6 @@ guard_strike (struct guard *g, const struct judgement *judgement, uint64_t now_n
     {
       g->judge_after_ns = now_ns + JUDGE_AGAIN_NS;
       tell_foreign (g, guilt);
-      if (guilt == GUILT_HIDDEN) /* one that began to use the GPU just now is found for the next judgement */
-        devices_find (g->table.entries, g->table.count, &g->device_turn, g->options.proc_dir, clock_boot_ns () + CHOICE_NS);
       return;
     }
 
