@@ -1,14 +1,14 @@
 #!/bin/sh
 # Gets a fresh clone ready: Debian packages, npm packages, native parts, TypeScript. Needs nothing but sh and node.
-#   sh bin/bootstrap.sh build|demo|shim|test|bench-guard
+#   sh bin/bootstrap.sh build|demo|shim|test|vm|bench-guard
 # `shim` and `bench-guard` are `build` for this machine's processor alone, and say nothing where nothing is to do.
 # Each step looks first and does nothing where nothing is to do. Talks on stderr only.
 set -eu
 goal=${1:-build}
 case $goal in
-  build | demo | shim | test | bench-guard) ;;
+  build | demo | shim | test | vm | bench-guard) ;;
   *)
-    echo "bootstrap: unknown goal '$goal'; it is build, demo, shim, test or bench-guard" >&2
+    echo "bootstrap: unknown goal '$goal'; it is build, demo, shim, test, vm or bench-guard" >&2
     exit 2
     ;;
 esac
@@ -74,6 +74,14 @@ if [ "$goal" = bench-guard ]; then
   want mkswap util-linux
   want swapon mount
 fi
+if [ "$goal" = vm ] || [ "$goal" = test ]; then
+  want qemu-system-x86_64 qemu-system-x86
+  want qemu-system-aarch64 qemu-system-arm
+  # The kernel's own tools, objtool among them, and what packs the first file system.
+  want "/usr/lib/$multiarch/libelf.so.1" libelf1
+  want /bin/busybox busybox-static
+  [ "$other_arch" != aarch64 ] || want aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+fi
 if [ -n "$needed$wanted" ]; then
   if [ "$(id -u)" = 0 ] && have apt-get; then
     say "installing Debian packages:$needed$wanted"
@@ -135,6 +143,15 @@ if [ "$goal" = bench-guard ] && have apt-get && have dpkg-deb; then
   }
   fetch_tool earlyoom usr/bin/earlyoom
   fetch_tool nohang usr/sbin/nohang
+fi
+# Kernel, runc and libraries of the virtual machines; a machine that could not be had is skipped by name.
+if { [ "$goal" = vm ] || [ "$goal" = test ]; } && have apt-get && have dpkg; then
+  for machine in x86_64 aarch64; do
+    [ -e "native/build/vm/$machine/complete" ] || {
+      say "fetching the cloud kernel for $machine"
+      quietly sh test/vm/fetch.sh "$machine" || say "it could not be fetched; $machine is left out and named"
+    }
+  done
 fi
 jobs=$(nproc 2>/dev/null || echo 2)
 if ! quietly make -s -C native -j"$jobs"; then

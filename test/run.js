@@ -1,12 +1,12 @@
 // Runs everything there is to run and ends with one plain line: "N passed, N failed, N skipped".
-//   node test/run.js [static|native|unit|cli|engine …]     no argument = all of them
+//   node test/run.js [static|native|unit|cli|engine|vm …]     no argument = all of them
 import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startVitest } from 'vitest/node'
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
-const suites = ['static', 'native', 'unit', 'cli', 'engine']
+const suites = ['static', 'native', 'unit', 'cli', 'engine', 'vm']
 const chosen = process.argv.slice(2)
 const unknown = chosen.filter((name) => !suites.includes(name))
 if (unknown.length > 0) {
@@ -46,19 +46,25 @@ function native() {
     console.log(`not ok - native tests build\n${build.stdout}${build.stderr}`)
     return
   }
-  const run = spawnSync('make', ['-s', '-C', 'native', 'check'], { cwd: root, encoding: 'utf8', maxBuffer: 1 << 26 })
-  const lines = run.stdout.split('\n')
-  for (const line of lines) {
+  addCounted(
+    'native',
+    spawnSync('make', ['-s', '-C', 'native', 'check'], { cwd: root, encoding: 'utf8', maxBuffer: 1 << 26 }),
+  )
+}
+
+/** Adds the TAP that a program printed, and the count of it that it ended with. */
+function addCounted(suite, run) {
+  for (const line of run.stdout.split('\n')) {
     const skip = /^ok .*?- (.*) # SKIP (.*)$/.exec(line)
     if (skip) skips.push(`${skip[1]}: ${skip[2]}`)
-    if (line.startsWith('not ok')) failures.push(`native: ${line.replace(/^not ok \d* ?- ?/, '')}`)
+    if (line.startsWith('not ok')) failures.push(`${suite}: ${line.replace(/^not ok \d* ?- ?/, '')}`)
   }
-  const count = /^native: (\d+) passed, (\d+) failed, (\d+) skipped$/m.exec(run.stdout)
+  const count = /^(?:native: )?(\d+) passed, (\d+) failed, (\d+) skipped$/m.exec(run.stdout)
   console.log(run.stdout.trimEnd())
   if (run.stderr !== '') console.log(run.stderr.trimEnd())
   if (!count) {
     total.failed += 1
-    failures.push('native tests ended without a count')
+    failures.push(`${suite} tests ended without a count`)
     return
   }
   total.passed += Number(count[1])
@@ -131,6 +137,12 @@ for (const project of ['unit', 'cli', 'engine'].filter(wants)) {
     reporters: ['verbose', new Collector()],
   })
   await vitest?.close()
+}
+
+if (wants('vm')) {
+  heading('virtual machines: pure cgroup v2, pages that nobody is charged for, both processors')
+  const run = spawnSync(process.execPath, ['test/vm/run.js'], { cwd: root, encoding: 'utf8', maxBuffer: 1 << 26 })
+  addCounted('vm', run)
 }
 
 if (skips.length > 0) console.log(`\nSkipped, and why:\n${skips.map((line) => `  ${line}`).join('\n')}`)
