@@ -11,3 +11,4 @@ $(UNIT_TESTS): $(B)/test/%: $(SAN)/test/%.o $(SAN_ARCHIVES)
 
 include test/fuzz-parsers/fuzz.mk
 include test/bench/guard/guard.mk
+include test/guard/kills.mk
