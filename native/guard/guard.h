@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/meminfo.h"
 #include "guard/decide.h"
+#include "guard/intent.h"
 #include "guard/options.h"
 #include "guard/realtime.h"
 #include "guard/report.h"
@@ -30,7 +31,7 @@ struct guard {
   enum kill_by kill_by;
   int psi_fd, psi_permille; /* -1 = the kernel does not tell */
   uint64_t psi_read_ns;
-  int run_fd, lock_fd, log_fd, meminfo_fd, state_fd, signal_fd, drop_caches_fd;
+  int run_fd, lock_fd, log_fd, intent_fd, meminfo_fd, state_fd, signal_fd, drop_caches_fd;
   uint64_t started_ns;
   uint64_t reserve_bytes; /* in force: the host's, or a container's larger one */
   struct spark_meminfo memory; /* last reading */
@@ -40,6 +41,8 @@ struct guard {
   struct entry *victim;
   struct aftermath aftermath;
   struct kill_record record;
+  struct entry ghost;  /* a victim of the guard before that is in no table any more */
+  bool keep_tombstone; /* that one wrote it, with its samples */
   uint64_t last_blow_ns, followed_ns;
   /* once per episode */
   bool foreign_told, meminfo_told;
@@ -72,6 +75,9 @@ void guard_follow (struct guard *guard, uint64_t now_ns);
 void guard_take_stock (struct guard *guard, uint64_t now_ns);
 /* strike.c: the host's huge pages in use, in bytes. */
 uint64_t guard_huge_bytes (const struct guard *guard);
+
+/* resume.c: goes on with the kill that a guard before this one left under way. */
+void guard_resume (struct guard *guard, const struct intent *intent);
 
 /* state.c */
 int guard_state_write (struct guard *guard, struct spark_error *error);

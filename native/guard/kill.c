@@ -101,6 +101,13 @@ kill_entry (const struct entry *e)
   return result;
 }
 
+void
+kill_thaw (const struct entry *e)
+{
+  if (e->kill_by == KILL_BY_FREEZER && write_word (e->freezer_fd, "THAWED") != 0)
+    return;
+}
+
 bool
 kill_empty (const struct entry *e)
 {

@@ -8,6 +8,9 @@
    needs several rounds, and a repeated cgroup.kill does no harm. */
 int kill_entry (const struct entry *entry);
 
+/* Lets a container run on that was frozen for a kill which did not come. */
+void kill_thaw (const struct entry *entry);
+
 /* True when no process of the container is left. */
 bool kill_empty (const struct entry *entry);
 

@@ -163,15 +163,30 @@ put_kill (struct json *json, const struct kill_record *r)
   json_size (json, "lowestAvailableBytes", r->lowest_bytes);
 }
 
-void
-report_kill (struct scribe *scribe, const struct kill_record *r)
+static void
+tell_kill (struct scribe *scribe, const struct kill_record *r, bool again)
 {
   struct json json;
-  char line[640];
 
   event_begin (&json, "kill");
   put_kill (&json, r);
-  event_end (&json, scribe);
+  json_close (&json, '}');
+  if (!json.truncated)
+    scribe_kill (scribe, r->killed_ns, json.text, again);
+}
+
+void
+report_kill_again (struct scribe *scribe, const struct kill_record *r)
+{
+  tell_kill (scribe, r, true);
+}
+
+void
+report_kill (struct scribe *scribe, const struct kill_record *r)
+{
+  char line[640];
+
+  tell_kill (scribe, r, false);
   snprintf (line, sizeof line, "spark-guard: %s", r->sentence);
   scribe_log (scribe, LOG_CRIT, line);
 }
@@ -207,7 +222,7 @@ report_tombstone (struct scribe *scribe, const struct kill_record *r, const stru
   json_close (&json, ']');
   json_close (&json, '}');
   if (!json.truncated)
-    scribe_tombstone (scribe, r->id, json.text);
+    scribe_tombstone (scribe, r->killed_ns, r->id, json.text);
 }
 
 void

@@ -33,6 +33,9 @@ void report_prepare (struct kill_record *record, const struct entry *victim, enu
 /* The event and the log line of a kill. */
 void report_kill (struct scribe *scribe, const struct kill_record *record);
 
+/* The same for a kill of the guard before this one, which may have told it already: then there is no second event. */
+void report_kill_again (struct scribe *scribe, const struct kill_record *record);
+
 /* Writes (or writes again, once the time of death is known) the tombstone with the samples before the kill. */
 void report_tombstone (struct scribe *scribe, const struct kill_record *record, const struct samples *samples);
 

@@ -1,20 +1,33 @@
 #include "guard/scribe.h"
 
 #include "common/cleanup.h"
+#include "common/private_file.h"
 #include "common/registry.h"
+#include "guard/intent.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-enum kind { KIND_EVENT = 'E', KIND_LOG = 'L', KIND_TOMBSTONE = 'T', KIND_REOPEN = 'R' };
+enum kind { KIND_EVENT = 'E', KIND_KILL = 'K', KIND_KILL_AGAIN = 'k', KIND_LOG = 'L', KIND_TOMBSTONE = 'T', KIND_REOPEN = 'R' };
 
 /* In one go; each costs a look at all of them, and only a directory from before this rule has more than one too many. */
 enum { REMOVALS_MAX = 16 };
+
+/* A number of a kill in a message: 16 hexadecimal digits. */
+enum { NUMBER_LENGTH = 16 };
+
+/* So much of the event log's end is looked through for an event that may be there already. */
+enum { TAIL_BYTES = 256 * 1024 };
+
+/* The scribe of a guard before this one gets so long to end; one that is stuck on a dead disk is not waited for. */
+enum { BEFORE_MS = 2000 };
 
 /* Both sides' own: the child's is a copy from the fork. */
 static char message[SCRIBE_MESSAGE_MAX];
@@ -93,7 +106,7 @@ open_events (int log_fd)
 }
 
 /* Half a line on a full disk would spoil the next one as well: it is taken back, unless somebody else wrote after it. */
-static void
+static bool
 append_event (int fd, const char *line, size_t length)
 {
   static bool told;
@@ -102,14 +115,31 @@ append_event (int fd, const char *line, size_t length)
   if (fd >= 0 && fstat (fd, &before) == 0 && write_all (fd, line, length))
     {
       told = false;
-      return;
+      return true;
     }
   if (!told)
     say_trouble ("events.jsonl", "until it can be written, events are missing there");
   told = true;
   if (fd >= 0 && fstat (fd, &after) == 0 && after.st_size > before.st_size && after.st_size - before.st_size < (off_t) length
       && ftruncate (fd, before.st_size) != 0)
-    return;
+    return false;
+  return false;
+}
+
+/* True if the log's end holds this event, whenever it was told: all of it after its time. */
+static bool
+is_there (int log_fd, const char *line)
+{
+  static char tail[TAIL_BYTES + 1];
+  struct stat status;
+  const char *event = strstr (line, "\"type\":");
+  cleanup_close int fd = openat (log_fd, "events.jsonl", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+  if (event == NULL || fd < 0 || fstat (fd, &status) != 0)
+    return false;
+  off_t from = status.st_size > TAIL_BYTES ? status.st_size - TAIL_BYTES : 0;
+  ssize_t length = pread (fd, tail, TAIL_BYTES, from);
+  return length > 0 && memmem (tail, (size_t) length, event, strlen (event)) != NULL;
 }
 
 static bool
@@ -164,24 +194,38 @@ write_file (int directory, const char *name, const char *text, size_t length)
   return false;
 }
 
-/* The text is `<id>\n<json>`. The directory is opened each time: somebody may have removed and made it anew. */
-static void
+/* The number at the beginning of a message; `*text` and `*length` are then what follows it. */
+static uint64_t
+take_number (char **text, size_t *length)
+{
+  char digits[NUMBER_LENGTH + 1] = "";
+
+  if (*length < NUMBER_LENGTH)
+    return 0;
+  memcpy (digits, *text, NUMBER_LENGTH);
+  *text += NUMBER_LENGTH;
+  *length -= NUMBER_LENGTH;
+  return strtoull (digits, NULL, 16);
+}
+
+/* The text is `<id>\n<json>`. True if it is written. The directory is opened each time: somebody may have removed and made it anew. */
+static bool
 write_tombstone (int run_fd, char *text, size_t length)
 {
   char name[SPARK_ID_MAX + 16], temporary[SPARK_ID_MAX + 16];
   char *json = memchr (text, '\n', length);
 
   if (json == NULL)
-    return;
+    return false;
   *json++ = '\0';
   if (!spark_id_valid (text))
-    return;
+    return false;
   snprintf (name, sizeof name, "%.*s.json", SPARK_ID_MAX, text);
   snprintf (temporary, sizeof temporary, ".%.*s.json", SPARK_ID_MAX, text);
   mkdirat (run_fd, "tombstones", 0755);
   cleanup_close int directory = openat (run_fd, "tombstones", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
   if (directory < 0)
-    return;
+    return false;
   bool written = write_file (directory, temporary, json, length - (size_t) (json - text));
   /* /run may be full: the last death is of more use than older ones. */
   int status = errno;
@@ -191,18 +235,32 @@ write_tombstone (int run_fd, char *text, size_t length)
     {
       errno = status;
       say_trouble (name, "this kill has no tombstone, or an older one");
-      return;
+      return false;
     }
-  renameat (directory, temporary, directory, name);
+  bool named = renameat (directory, temporary, directory, name) == 0;
   for (int i = 0; i < REMOVALS_MAX && remove_oldest (directory, SCRIBE_TOMBSTONES_KEPT, name); i++)
     continue;
+  return named;
 }
+
+/* Two scribes at once would not know what the other has told. */
+static int
+wait_for_the_one_before (int run_fd)
+{
+  int fd = spark_private_lock_open (run_fd, "scribe.lock");
+
+  for (int waited_ms = 0; fd >= 0 && flock (fd, LOCK_EX | LOCK_NB) != 0 && waited_ms < BEFORE_MS; waited_ms++)
+    poll (NULL, 0, 1);
+  return fd;
+}
+
 
 static void
 work (int socket_fd, const int *fds)
 {
   const int run_fd = fds[0], log_fd = fds[1];
-  cleanup_close int events_fd = open_events (log_fd);
+  cleanup_close int lock_fd = wait_for_the_one_before (run_fd), events_fd = open_events (log_fd);
+  cleanup_close int intent_fd = openat (run_fd, INTENT_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
   for (;;)
     {
@@ -211,19 +269,33 @@ work (int socket_fd, const int *fds)
         continue;
       if (length <= 0)
         return;
+      char *text = message + 1;
+      size_t text_length = (size_t) length - 1;
+      message[length] = '\0';
       switch (message[0])
         {
+        case KIND_KILL:
+        case KIND_KILL_AGAIN:
         case KIND_EVENT:
-          if (events_fd < 0)
-            events_fd = open_events (log_fd);
-          append_event (events_fd, message + 1, (size_t) length - 1);
-          break;
+          {
+            uint64_t killed_ns = message[0] != KIND_EVENT ? take_number (&text, &text_length) : 0;
+            if (events_fd < 0)
+              events_fd = open_events (log_fd);
+            bool written = (message[0] == KIND_KILL_AGAIN && is_there (log_fd, text)) || append_event (events_fd, text, text_length);
+            if (killed_ns != 0 && written)
+              intent_tell (intent_fd, INTENT_EVENT_AT, killed_ns);
+            break;
+          }
         case KIND_LOG:
-          say_log (message + 1, (size_t) length - 1);
+          say_log (text, text_length);
           break;
         case KIND_TOMBSTONE:
-          write_tombstone (run_fd, message + 1, (size_t) length - 1);
-          break;
+          {
+            uint64_t killed_ns = take_number (&text, &text_length);
+            if (write_tombstone (run_fd, text, text_length))
+              intent_tell (intent_fd, INTENT_STONE_AT, killed_ns);
+            break;
+          }
         case KIND_REOPEN:
           if (events_fd >= 0)
             close (events_fd);
@@ -260,6 +332,15 @@ scribe_event (struct scribe *scribe, const char *json_line)
 }
 
 void
+scribe_kill (struct scribe *scribe, uint64_t killed_ns, const char *json_line, bool again)
+{
+  int length = snprintf (message, sizeof message, "%c%016" PRIx64 "%s\n", again ? KIND_KILL_AGAIN : KIND_KILL, killed_ns, json_line);
+
+  if (length < (int) sizeof message)
+    send_message (scribe, (size_t) length);
+}
+
+void
 scribe_log (struct scribe *scribe, int level, const char *line)
 {
   int length = snprintf (message, sizeof message, "%c<%d>%s\n", KIND_LOG, level, line);
@@ -269,9 +350,9 @@ scribe_log (struct scribe *scribe, int level, const char *line)
 }
 
 void
-scribe_tombstone (struct scribe *scribe, const char *id, const char *json)
+scribe_tombstone (struct scribe *scribe, uint64_t killed_ns, const char *id, const char *json)
 {
-  int length = snprintf (message, sizeof message, "%c%s\n%s\n", KIND_TOMBSTONE, id, json);
+  int length = snprintf (message, sizeof message, "%c%016" PRIx64 "%s\n%s\n", KIND_TOMBSTONE, killed_ns, id, json);
 
   if (length < (int) sizeof message)
     send_message (scribe, (size_t) length);

@@ -17,14 +17,18 @@ enum {
   SCRIBE_TOMBSTONES_KEPT = 100,
 };
 
-/* Starts the child, which opens events.jsonl in the log directory and tombstones/ in the run directory itself. */
+/* Starts the child, which opens events.jsonl in the log directory and tombstones/ in the run directory itself. It writes nothing
+   while one of a guard before is still at work. */
 int scribe_start (struct scribe *scribe, int run_fd, int log_fd, struct spark_error *error);
 
 /* Each hands one thing over and returns at once; what does not fit is counted as lost. */
 void scribe_event (struct scribe *scribe, const char *json_line);                /* without its newline */
 /* To stderr, without its newline; `level` is syslog's (LOG_CRIT, LOG_WARNING …), which the journal keeps where stderr leads there. */
 void scribe_log (struct scribe *scribe, int level, const char *line);
-void scribe_tombstone (struct scribe *scribe, const char *id, const char *json); /* replaces <id>.json atomically */
+/* A kill's event; `again` = unless it is there already, written by the scribe of a guard that was killed. */
+void scribe_kill (struct scribe *scribe, uint64_t killed_ns, const char *json_line, bool again);
+/* Replaces <id>.json atomically. */
+void scribe_tombstone (struct scribe *scribe, uint64_t killed_ns, const char *id, const char *json);
 void scribe_reopen (struct scribe *scribe);                                      /* events.jsonl was renamed: a new one */
 
 /* Writes a line, newline included, to stderr if that takes it at once. */

@@ -10,12 +10,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
 enum { DEATH_MS = 2000 };
+
+static const char prefix[] = "spark-guard-selftest.";
 
 /* A process that does nothing but wait for its end; on its own in a cgroup, or in a process group. */
 static pid_t
@@ -30,11 +34,12 @@ start_child (int procs_fd)
   if (pid == 0)
     {
       signal (SIGTERM, SIG_DFL);
+      prctl (PR_SET_PDEATHSIG, SIGKILL); /* should the guard itself be killed right now */
       setpgid (0, 0);
       byte = procs_fd < 0 || write (procs_fd, "0", 1) == 1 ? 'y' : 'n';
       if (write (ready[1], &byte, 1) != 1)
         _exit (1);
-      alarm (30); /* should the guard itself be killed right now */
+      alarm (30);
       for (;;)
         pause ();
     }
@@ -100,6 +105,69 @@ is_file_system (const char *path, uint64_t magic)
   return statfs (path, &fs) == 0 && (uint64_t) fs.f_type == magic;
 }
 
+static int
+end_process (pid_t pid, void *data)
+{
+  (void) data;
+  kill (pid, SIGKILL);
+  return 0;
+}
+
+/* The kernel may need a moment to see the cgroup empty. */
+static void
+remove_cgroup (const char *path)
+{
+  for (int tries = 0; rmdir (path) != 0 && errno == EBUSY && tries < 100; tries++)
+    poll (NULL, 0, 5);
+}
+
+/* What guards left here that were killed in the middle of their self-test. Whoever still is at it holds the lock. */
+static void
+sweep (const char *parent)
+{
+  char path[4864];
+  cleanup_dir DIR *dir = opendir (parent);
+
+  for (struct dirent *child; dir != NULL && (child = readdir (dir)) != NULL;)
+    {
+      if (strncmp (child->d_name, prefix, strlen (prefix)) != 0)
+        continue;
+      snprintf (path, sizeof path, "%s/%s", parent, child->d_name);
+      cleanup_close int directory = open (path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+      if (directory < 0 || flock (directory, LOCK_EX | LOCK_NB) != 0)
+        continue;
+      cleanup_close int freezer = openat (directory, "freezer.state", O_WRONLY | O_CLOEXEC);
+      proc_file_each_pid (directory, end_process, NULL);
+      if (freezer >= 0 && write (freezer, "THAWED", 6) != 6)
+        continue;
+      remove_cgroup (path);
+    }
+}
+
+/* A new cgroup, locked. One that another guard's sweep was faster to lock is made again. */
+static int
+make_cgroup (const char *parent, const char *path)
+{
+  for (int tries = 0; tries < 5; tries++)
+    {
+      struct stat named, held;
+      if (mkdir (path, 0755) != 0)
+        {
+          if (errno != EEXIST)
+            return -1;
+          sweep (parent); /* our number came again */
+          continue;
+        }
+      int directory = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      if (directory >= 0 && flock (directory, LOCK_EX | LOCK_NB) == 0 && stat (path, &named) == 0 && fstat (directory, &held) == 0
+          && named.st_ino == held.st_ino)
+        return directory;
+      if (directory >= 0)
+        close (directory);
+    }
+  return -1;
+}
+
 static bool
 test_cgroup (const char *parent, enum kill_by kill_by)
 {
@@ -108,10 +176,11 @@ test_cgroup (const char *parent, enum kill_by kill_by)
                          .usage_dir_fd = -1, .ledger_fd = -1, .kill_by = kill_by };
   bool works = false;
 
-  snprintf (path, sizeof path, "%s/spark-guard-selftest.%d", parent, (int) getpid ());
-  if (mkdir (path, 0755) != 0)
+  sweep (parent);
+  snprintf (path, sizeof path, "%s/%s%d", parent, prefix, (int) getpid ());
+  cleanup_close int directory = make_cgroup (parent, path);
+  if (directory < 0)
     return false;
-  cleanup_close int directory = open (path, O_PATH | O_DIRECTORY | O_CLOEXEC);
   cleanup_close int join = openat (directory, "cgroup.procs", O_WRONLY | O_CLOEXEC);
   entry.procs_dir_fd = fcntl (directory, F_DUPFD_CLOEXEC, 3);
   if (kill_by == KILL_BY_CGROUP_KILL)
@@ -125,9 +194,7 @@ test_cgroup (const char *parent, enum kill_by kill_by)
       works = child_dies (&entry);
     }
   entry_close (&entry);
-  /* The kernel may need a moment to see the cgroup empty. */
-  for (int tries = 0; rmdir (path) != 0 && errno == EBUSY && tries < 100; tries++)
-    poll (NULL, 0, 5);
+  remove_cgroup (path);
   return works;
 }
 

@@ -183,9 +183,11 @@ say_start (const struct guard *g)
 int
 guard_start (struct guard *g, const struct guard_options *options, struct spark_error *error)
 {
+  static struct intent under_way;
+
   memset (g, 0, sizeof *g);
   g->options = *options;
-  g->run_fd = g->lock_fd = g->log_fd = g->meminfo_fd = g->state_fd = g->signal_fd = g->drop_caches_fd = -1;
+  g->run_fd = g->lock_fd = g->log_fd = g->intent_fd = g->meminfo_fd = g->state_fd = g->signal_fd = g->drop_caches_fd = -1;
   g->scribe.helper.socket_fd = g->shrinker.socket_fd = -1;
   g->watchdog_ns = guard_notify_open ();
   g->started_ns = clock_boot_ns ();
@@ -195,6 +197,9 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
   raise_file_limit ();
   if (open_files (g, error) != 0 || check_reserve (g, error) != 0)
     return -1;
+  g->intent_fd = intent_open (g->run_fd, options->proc_dir, &under_way);
+  if (g->intent_fd < 0)
+    say_trouble (errno, "cannot make " INTENT_FILE, "a guard that takes this one's place will not know of a kill under way");
   g->kill_by = selftest_run (&place, error);
   if (g->kill_by == KILL_BY_NOTHING || open_signals (g, error) != 0
       || scribe_start (&g->scribe, g->run_fd, g->log_fd, error) != 0
@@ -205,6 +210,7 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
   const struct table_listener listener = { hear_table, g };
   if (table_open (&g->table, g->run_fd, &place, &listener, error) != 0)
     return -1;
+  guard_resume (g, &under_way);
 
   /* Those that ran before this guard are looked at as a whole now; those that come later, in passing. */
   devices_find (g->table.entries, g->table.count, &g->device_turn, options->proc_dir, 0);
@@ -240,7 +246,7 @@ guard_stop (struct guard *g)
     if (g->table.entries[i].used)
       entry_close (&g->table.entries[i]);
   int fds[] = { g->table.registry_fd, g->table.ledgers_fd, g->table.admission_fd, g->table.inotify_fd, g->meminfo_fd, g->state_fd,
-                g->signal_fd, g->log_fd, g->drop_caches_fd, g->lock_fd, g->run_fd };
+                g->signal_fd, g->intent_fd, g->log_fd, g->drop_caches_fd, g->lock_fd, g->run_fd };
   for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
     if (fds[i] >= 0)
       close (fds[i]);

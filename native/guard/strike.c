@@ -182,12 +182,19 @@ guard_strike (struct guard *g, const struct judgement *judgement, uint64_t now_n
     }
 
   report_prepare (&g->record, victim, guilt, judgement, g->memory.available_bytes, g->reserve_bytes, g->psi_permille, now_ns);
+  g->aftermath = (struct aftermath){ .killed_ns = now_ns,
+                                     .use_bytes = entry_use_bytes (victim),
+                                     .lowest_bytes = g->memory.available_bytes };
   cleanup_close int words_fd = open_words (g, victim, line, sizeof line);
+  /* Written first: should this guard be killed now, the next one knows. */
+  intent_decide (g->intent_fd, victim, &g->record, &g->aftermath);
   int result = kill_entry (victim), status = errno;
+  bool struck = result == 0 || !entry_alive (victim);
+  intent_state (g->intent_fd, struck ? INTENT_STRUCK : INTENT_NONE);
 
   if (words_fd >= 0 && write (words_fd, line, strlen (line)) < 0)
     line[0] = '\0';
-  if (result != 0 && entry_alive (victim))
+  if (!struck)
     {
       char sentence[320];
       victim->spent = true;
@@ -198,10 +205,8 @@ guard_strike (struct guard *g, const struct judgement *judgement, uint64_t now_n
     }
   victim->dying = true;
   g->victim = victim;
+  g->keep_tombstone = false;
   g->last_blow_ns = g->followed_ns = now_ns;
-  g->aftermath = (struct aftermath){ .killed_ns = now_ns,
-                                     .use_bytes = entry_use_bytes (victim),
-                                     .lowest_bytes = g->memory.available_bytes };
   report_kill (&g->scribe, &g->record);
   report_tombstone (&g->scribe, &g->record, &g->samples);
 }
@@ -213,6 +218,7 @@ finish (struct guard *g, const char *sentence)
 {
   if (sentence != NULL)
     report_sentence (&g->scribe, "warning", g->victim->id, sentence);
+  intent_state (g->intent_fd, INTENT_NONE);
   g->victim->dying = false;
   g->victim = NULL;
   g->housekept_ns = 0; /* drop the dead one in this round */
@@ -238,6 +244,7 @@ void
 guard_follow (struct guard *g, uint64_t now_ns)
 {
   struct aftermath *a = &g->aftermath;
+  const struct aftermath before = *a;
 
   forgive_pause (g, now_ns);
   if (g->memory.available_bytes < a->lowest_bytes)
@@ -246,7 +253,8 @@ guard_follow (struct guard *g, uint64_t now_ns)
     {
       a->empty_ns = now_ns;
       g->record.empty_ms = (int64_t) ((now_ns - a->killed_ns) / NS_PER_MS);
-      report_tombstone (&g->scribe, &g->record, &g->samples);
+      if (!g->keep_tombstone)
+        report_tombstone (&g->scribe, &g->record, &g->samples);
     }
   else if (a->empty_ns == 0 && now_ns - g->last_blow_ns >= BLOW_AGAIN_NS)
     {
@@ -254,12 +262,16 @@ guard_follow (struct guard *g, uint64_t now_ns)
       kill_entry (g->victim);
     }
 
-  switch (decide_after (a, now_ns, g->memory.available_bytes, g->reserve_bytes))
+  enum after after = decide_after (a, now_ns, g->memory.available_bytes, g->reserve_bytes);
+  if (after == AFTER_SHRINK)
+    a->shrunk_ns = now_ns;
+  if (memcmp (&before, a, sizeof before) != 0)
+    intent_aftermath (g->intent_fd, a);
+  switch (after)
     {
     case AFTER_WAIT:
       break;
     case AFTER_SHRINK:
-      a->shrunk_ns = now_ns;
       if (shrinker_drop_caches (&g->shrinker) != 0)
         report_sentence (&g->scribe, "warning", g->victim->id,
                          "the killed container's memory did not come back, and the kernel's caches cannot be dropped from here");

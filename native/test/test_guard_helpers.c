@@ -79,8 +79,8 @@ test_many_descriptors (void)
   CHECK (scribe_start (&scribe, run_fd, run_fd, &error) == 0);
   scribe_event (&scribe, "{\"with\":\"eighty\"}");
   CHECK (file_gets ("events.jsonl", "{\"with\":\"eighty\"}\n"));
-  /* stdin, stdout, stderr; socket, run directory, log directory, events */
-  CHECK (descriptors_of (scribe.helper.pid) == 7);
+  /* stdin, stdout, stderr; socket, run directory, log directory, lock, events */
+  CHECK (descriptors_of (scribe.helper.pid) == 8);
   for (size_t i = 0; i < sizeof held / sizeof held[0]; i++)
     close (held[i]);
   helper_stop (&scribe.helper);
@@ -124,7 +124,7 @@ test_full_stderr (void)
   for (int i = 0; i < 100; i++)
     scribe_log (&scribe, LOG_INFO, line);
   scribe_event (&scribe, "{\"past\":\"full\"}");
-  scribe_tombstone (&scribe, "past-full", "{}");
+  scribe_tombstone (&scribe, 1, "past-full", "{}");
   CHECK (file_gets ("events.jsonl", "{\"past\":\"full\"}\n") && file_gets ("tombstones/past-full.json", "{}"));
   CHECK (scribe.lost == 0);
   CHECK (read (full[0], bytes, sizeof bytes) == (ssize_t) sizeof bytes && strchr (bytes, '\n') == bytes + 1000);
@@ -229,7 +229,7 @@ test_tombstones_kept (void)
       futimens (fd, times);
     }
   CHECK (scribe_start (&scribe, run_fd, run_fd, &error) == 0);
-  scribe_tombstone (&scribe, "newest", "{}");
+  scribe_tombstone (&scribe, 1, "newest", "{}");
   helper_stop (&scribe.helper); /* waits until all is done */
   CHECK (tombstones () == SCRIBE_TOMBSTONES_KEPT);
   CHECK (faccessat (run_fd, "tombstones/newest.json", F_OK, 0) == 0);
@@ -238,7 +238,7 @@ test_tombstones_kept (void)
 
   snprintf (name, sizeof name, "rm -r %s/tombstones", directory);
   CHECK (scribe_start (&scribe, run_fd, run_fd, &error) == 0 && system (name) == 0);
-  scribe_tombstone (&scribe, "after", "{}");
+  scribe_tombstone (&scribe, 1, "after", "{}");
   helper_stop (&scribe.helper);
   CHECK (tombstones () == 1);
   test_done ("a directory of tombstones that was removed is made anew");

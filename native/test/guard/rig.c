@@ -162,11 +162,11 @@ rig_short (void)
 
 /* --- the guard ----------------------------------------------------------------------------------------------------- */
 
-void
-rig_guard_start (void)
+int
+rig_guard_spawn (void)
 {
   int ready[2];
-  char ready_fd[16], byte, log_path[128];
+  char ready_fd[16], log_path[128];
 
   rig_must (pipe (ready) == 0, "pipe");
   snprintf (ready_fd, sizeof ready_fd, "%d", ready[1]);
@@ -182,17 +182,31 @@ rig_guard_start (void)
       _exit (127);
     }
   close (ready[1]);
-  bool is_ready = read (ready[0], &byte, 1) == 1;
-  close (ready[0]);
-  if (!is_ready)
+  return ready[0];
+}
+
+bool
+rig_guard_ready (int ready_fd)
+{
+  char byte;
+  bool ready = read (ready_fd, &byte, 1) == 1;
+
+  close (ready_fd);
+  return ready;
+}
+
+void
+rig_guard_start (void)
+{
+  char command[160], path[128];
+
+  if (!rig_guard_ready (rig_guard_spawn ()))
     {
-      char command[160];
-      snprintf (command, sizeof command, "tail -n 3 %s | sed 's/^/# /'", log_path);
-      rig_must (system (command) == 0 && is_ready, "the guard did not start");
+      snprintf (command, sizeof command, "tail -n 3 %s/stderr | sed 's/^/# /'", base);
+      rig_must (system (command) < 0, "the guard did not start");
     }
   if (rig_registry_fd < 0)
     {
-      char path[128];
       snprintf (path, sizeof path, "%s/containers", run_dir);
       rig_registry_fd = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     }

@@ -29,6 +29,9 @@ unsigned rig_leave (void);
 
 /* Starts a guard (again) and waits until it is ready. */
 void rig_guard_start (void);
+/* The same in two parts; the second is false if it ended first. */
+int rig_guard_spawn (void);
+bool rig_guard_ready (int ready_fd);
 pid_t rig_guard_pid (void);
 /* Sends SIGKILL and takes the body away. */
 void rig_guard_kill (void);
