@@ -1,7 +1,7 @@
 // What fills memory in bench:guard. Every scenario has one guilty container and others that must live.
 
 import { execFileSync } from 'node:child_process'
-import { closeSync, ftruncateSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, ftruncateSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { GIB, MIB, meminfoBytes } from './guard-stage.js'
 import { ENGINE } from './guard-tools.js'
@@ -26,13 +26,6 @@ const pageCache = {
   },
 }
 
-/** Swap files below a directory are switched off: only ours lie there. */
-export function leaveNoSwap(dir) {
-  const lines = readFileSync('/proc/swaps', 'utf8').split('\n')
-  for (const file of lines.map((line) => line.split(/\s+/)[0]).filter((name) => name.startsWith(`${dir}/`)))
-    execFileSync('swapoff', [file])
-}
-
 const swap = {
   /** @throws where swap cannot be switched on here */
   async begin({ dir, quick }) {
@@ -48,7 +41,7 @@ const swap = {
     return {
       prepare: async () => {},
       end() {
-        leaveNoSwap(dir)
+        execFileSync('swapoff', [file])
         rmSync(file, { force: true })
       },
     }

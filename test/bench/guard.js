@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { computeRow, formatRows, judgeScenario } from './guard-figures.js'
-import { honestBudget, leaveNoSwap, scenarios } from './guard-scenarios.js'
+import { honestBudget, scenarios } from './guard-scenarios.js'
 import { GIB, isAlive, MIB, meminfoBytes, openBallast, openStage } from './guard-stage.js'
 import { ENGINE, listTools } from './guard-tools.js'
 
@@ -60,7 +60,16 @@ const QUICK_SLACK_BYTES = GIB
 /** The same in all quick scenarios, so that nobody has to make room for it in between. */
 const QUICK_HONEST_BYTES = 320 * MIB
 const NO_TIME = 'no time was left for it in a quick run'
-const timeIsOver = () => wish.quick && Date.now() - began > QUICK_MS
+const timeIsOver = () => stopping || (wish.quick && Date.now() - began > QUICK_MS)
+
+let stopping = false
+let stagePid
+/** On a signal: everything on the stage ends, which ends the run that is under way; the rest is put back on the usual way out. */
+function stop() {
+  stopping = true
+  process.exitCode = 1
+  if (stagePid !== undefined && isAlive(stagePid)) process.kill(stagePid, 'SIGKILL')
+}
 const memTotalBytes = meminfoBytes('MemTotal')
 let lineBytes = Math.floor((memTotalBytes * LINE_SHARE) / MIB) * MIB
 
@@ -224,6 +233,8 @@ async function measureTool({ tool, settings, chosen, ballast, mounts, dir }) {
   if (wish.quick) await ballast.close()
   const stage = await openStage({ load, mounts, dir: stageDir })
   try {
+    stagePid = stage.initPid
+    if (stopping) throw new Error(NO_TIME)
     const seats = {}
     if (!wish.quick) await ballast.settle(lineBytes + MARGIN_BYTES + SERVICE_BYTES + chosen[0].honestBytes)
     await fillSeats(stage, chosen[0], seats)
@@ -282,14 +293,7 @@ async function measureAll() {
   const ballast = openBallast(load)
   let changed
   const rows = []
-  // Loads end with us; what else outlives a process is put back here too.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
-    process.once(signal, () => {
-      if (changed !== undefined) restoreSetting(changed)
-      leaveNoSwap(dir)
-      rmSync(dir, { recursive: true, force: true })
-      process.exit(128 + os.constants.signals[signal])
-    })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, stop)
   try {
     if (reason === null && chosenTools.some(({ skipped }) => skipped === null))
       changed = raiseOvercommit(Math.ceil((memTotalBytes - FLOOR_BYTES) / (2 * MIB)))
