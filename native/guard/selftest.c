@@ -30,11 +30,13 @@ start_child (int procs_fd)
 
   if (pipe2 (ready, O_CLOEXEC) != 0)
     return -1;
-  pid_t pid = fork ();
+  pid_t guard = getpid (), pid = fork ();
   if (pid == 0)
     {
       signal (SIGTERM, SIG_DFL);
-      prctl (PR_SET_PDEATHSIG, SIGKILL); /* should the guard itself be killed right now */
+      prctl (PR_SET_PDEATHSIG, SIGKILL); /* should the guard itself be killed right now, or just before */
+      if (getppid () != guard)
+        _exit (1);
       setpgid (0, 0);
       byte = procs_fd < 0 || write (procs_fd, "0", 1) == 1 ? 'y' : 'n';
       if (write (ready[1], &byte, 1) != 1)

@@ -108,14 +108,14 @@ file_text (const char *path)
   return text;
 }
 
-/* Events of a type that hold `part`; the scribe gets a moment to write them. */
+/* Events of a type that hold `part`. */
 static unsigned
 events (const char *type, const char *part)
 {
   char path[128], quoted[64];
   unsigned count = 0;
 
-  usleep (50000);
+  wait_written (&guard.scribe.helper);
   snprintf (path, sizeof path, "%s/events.jsonl", log_dir);
   snprintf (quoted, sizeof quoted, "\"type\":\"%s\"", type);
   file_text (path);

@@ -108,7 +108,7 @@ register_entry (const struct spark_container *c)
     printf ("# %s\n", error.text);
 }
 
-/* How many events hold `part`; the scribe gets a moment to write what it was told. */
+/* How many events hold `part`. */
 static unsigned
 events (const char *part)
 {
@@ -116,7 +116,7 @@ events (const char *part)
   char path[128];
   unsigned count = 0;
 
-  usleep (50000);
+  wait_written (&guard.scribe.helper);
   snprintf (path, sizeof path, "%s/events.jsonl", log_dir);
   cleanup_close int fd = open (path, O_RDONLY | O_CLOEXEC);
   if (fd < 0 || proc_file_read (fd, text, sizeof text, 0) < 0)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Kill after kill: sh native/test/guard/kills.sh [KILLS [SEED]], from anywhere; 10000 takes about 7 minutes. Builds what is missing.
+# Kill after kill: sh native/test/guard/kills.sh [KILLS [SEED]], from anywhere; 10000 takes about 8 minutes. Builds what is missing.
 set -eu
 cd "$(dirname "$0")/../.."
 at=build/$(uname -m)

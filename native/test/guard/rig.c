@@ -119,7 +119,13 @@ rig_enter (const char *guard_program, const char **reason)
   if (pid != 0)
     {
       int status = 0;
+      char command[200];
       waitpid (pid, &status, 0);
+      /* Nothing is left here but after a bail-out. */
+      snprintf (command, sizeof command, "find /sys/fs/cgroup/*/%s -depth -type d -exec rmdir {} + 2>/dev/null; rm -rf /dev/shm/%s", cgroup_name,
+                cgroup_name);
+      if (system (command) < 0)
+        exit (1);
       exit (WIFEXITED (status) ? WEXITSTATUS (status) : 1);
     }
   rig_must (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mount ("proc", "/proc", "proc", 0, NULL) == 0, "mount");

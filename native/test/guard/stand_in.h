@@ -4,11 +4,15 @@
 
 #include "common/registry.h"
 #include "guard/clock.h"
+#include "guard/helper.h"
 #include "guard/proc_file.h"
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -55,6 +59,24 @@ child_was_killed (const struct child *child)
 {
   int status = 0;
   return waitpid (child->pid, &status, 0) == child->pid && WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL;
+}
+
+/* Waits until the scribe has written all that it was told: its socket is empty and it sleeps at it again. */
+__attribute__ ((unused)) static void
+wait_written (const struct helper *scribe)
+{
+  char stat[1024];
+
+  for (int waited_ms = 0; scribe->socket_fd >= 0 && waited_ms < 20000; waited_ms++)
+    {
+      int queued = 0;
+      bool empty = ioctl (scribe->socket_fd, SIOCOUTQ, &queued) == 0 && queued == 0;
+      bool alive = proc_file_of_pid ("/proc", scribe->pid, "stat", stat, sizeof stat) > 0;
+      const char *name_end = strrchr (stat, ')');
+      if (!alive || name_end == NULL || name_end[2] == 'Z' || (empty && name_end[2] == 'S'))
+        return;
+      usleep (1000);
+    }
 }
 
 static struct spark_container
