@@ -11,7 +11,7 @@ cross=
 
 # The sources are copied: the kernel's makefiles write beside them.
 mkdir -p "$vm/module"
-cp -ru test/vm/module/. "$vm/module/"
+cp -r test/vm/module/. "$vm/module/"
 make -s -C "$vm/kernel/usr/src/linux-headers-$version" "M=$vm/module" "CROSS_COMPILE=$cross" "SPARK_NATIVE=$root/native" modules
 "${cross}gcc" -std=c11 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -static -Inative -o "$vm/filler" test/vm/filler.c
 
