@@ -177,9 +177,11 @@ async function runOnce({ stage, ballast, scenario, around, seats, stageDir }) {
     stage.register(id, guilty, scenario.budgetBytes)
     await sleep(10)
     const seen = await observe(stage, board, path.join(stage.groupOf('unified', id), 'cgroup.procs'), scenario)
-    const wrongVictims = early + dead(seats)
+    if (stopping) throw new Error('it was stopped')
+    // Who dies by the floor is nobody's victim.
+    const wrongVictims = early + (seen.floor ? 0 : dead(seats))
     return {
-      killMs: seen.died ? (seen.crossed ? seen.killNs / 1e6 : 0) : null,
+      killMs: seen.died && !seen.floor ? (seen.crossed ? seen.killNs / 1e6 : 0) : null,
       beforeCrossing: seen.died && (!seen.crossed || seen.killNs < 0),
       depthBytes: Math.max(0, lineBytes - seen.lowestBytes),
       wrongVictims,
