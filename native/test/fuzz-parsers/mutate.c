@@ -1,5 +1,7 @@
 /* A fuzzer without a compiler's help: takes the kept corpus, changes it by chance, and gives it to the same entry point as libFuzzer.
    mutate CORPUS-DIRECTORY SEED ROUNDS | mutate CORPUS-DIRECTORY SEED 0 SECONDS | mutate FILE...
+   mutate pack DIRECTORY PACK | mutate unpack PACK DIRECTORY: many inputs as one file, each after its length in two bytes; every file of the
+   corpus whose name ends in .pack is one.
    The sanitizers end it at a finding; the input is then in ./finding-<seed>. */
 #include "targets.h"
 
@@ -9,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { INPUTS_MAX = 256, INPUT_MAX = 12288 };
+enum { INPUTS_MAX = 1024, INPUT_MAX = 12288 };
 
 void __sanitizer_set_death_callback (void (*callback) (void));
 
@@ -57,18 +59,40 @@ on_abort (int signal_number)
   keep_finding ();
 }
 
+/* Keeps `now`. */
 static void
-corpus_add (const char *path)
+corpus_keep (void)
 {
-  FILE *file = fopen (path, "r");
-
-  if (file == NULL || inputs == INPUTS_MAX)
+  if (inputs == INPUTS_MAX)
     abort ();
-  now_length = fread (now, 1, sizeof now, file);
-  fclose (file);
   corpus[inputs].bytes = malloc (now_length + 1);
   corpus[inputs].length = now_length;
   memcpy (corpus[inputs++].bytes, now, now_length);
+}
+
+static void
+corpus_add (const char *path)
+{
+  const char *end = strrchr (path, '.');
+  FILE *file = fopen (path, "r");
+  uint8_t length[2];
+
+  if (file == NULL)
+    abort ();
+  if (end != NULL && strcmp (end, ".pack") == 0)
+    while (fread (length, 1, 2, file) == 2)
+      {
+        now_length = length[0] | (size_t) length[1] << 8;
+        if (now_length > sizeof now || fread (now, 1, now_length, file) != now_length)
+          abort ();
+        corpus_keep ();
+      }
+  else
+    {
+      now_length = fread (now, 1, sizeof now, file);
+      corpus_keep ();
+    }
+  fclose (file);
 }
 
 static int
@@ -97,6 +121,37 @@ corpus_read (const char *directory)
       snprintf (path, sizeof path, "%s/%s", directory, names[i]);
       corpus_add (path);
     }
+}
+
+static int
+pack (const char *directory, const char *path)
+{
+  FILE *file = fopen (path, "w");
+
+  corpus_read (directory);
+  for (unsigned i = 0; i < inputs; i++)
+    {
+      const uint8_t length[2] = { (uint8_t) corpus[i].length, (uint8_t) (corpus[i].length >> 8) };
+      fwrite (length, 1, 2, file);
+      fwrite (corpus[i].bytes, 1, corpus[i].length, file);
+    }
+  return fclose (file);
+}
+
+static int
+unpack (const char *path, const char *directory)
+{
+  char name[1024];
+
+  corpus_add (path);
+  for (unsigned i = 0; i < inputs; i++)
+    {
+      snprintf (name, sizeof name, "%s/%04u", directory, i);
+      FILE *file = fopen (name, "w");
+      if (file == NULL || fwrite (corpus[i].bytes, 1, corpus[i].length, file) != corpus[i].length || fclose (file) != 0)
+        return 1;
+    }
+  return 0;
 }
 
 /* --- changes ------------------------------------------------------------------------------------------------------- */
@@ -198,6 +253,8 @@ main (int argc, char **argv)
   char *end = NULL;
   unsigned long rounds = 0, done = 0;
 
+  if (argc == 4 && (strcmp (argv[1], "pack") == 0 || strcmp (argv[1], "unpack") == 0))
+    return argv[1][0] == 'p' ? pack (argv[2], argv[3]) : unpack (argv[2], argv[3]);
   if (argc >= 4)
     {
       seed = strtoul (argv[2], &end, 10);
