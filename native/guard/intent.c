@@ -58,9 +58,14 @@ intent_open (int run_fd, const char *proc_dir, struct intent *found)
       errno = status;
       return -1;
     }
-  /* Never read: what is mapped by a process whose memory is locked is not swapped out, so that a write finds it there. */
-  mmap (NULL, INTENT_BYTES, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
   return fd;
+}
+
+void
+intent_pin (int fd)
+{
+  if (fd >= 0)
+    mmap (NULL, INTENT_BYTES, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
 }
 
 /* All of them are within one page, and such a write is not cut in two by a signal. Without the file nothing is remembered. */

@@ -40,6 +40,9 @@ _Static_assert (sizeof (struct intent) <= INTENT_EVENT_AT, "one page, written in
 /* Opens or makes the file and reads what is there; returns a descriptor, or -1 with errno: then a restart knows of no kill. */
 int intent_open (int run_fd, const char *proc_dir, struct intent *found);
 
+/* Maps it, to be never read: what is mapped by a process whose memory is locked is not swapped out, so that a write finds it there. */
+void intent_pin (int fd);
+
 /* Each is one write into memory that is there already: it creates, allocates and waits for nothing. */
 void intent_decide (int fd, const struct entry *victim, const struct kill_record *record, const struct aftermath *aftermath);
 void intent_state (int fd, enum intent_state state);

@@ -199,6 +199,7 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
   if (open_files (g, error) != 0 || check_reserve (g, error) != 0)
     return -1;
   g->intent_fd = intent_open (g->run_fd, options->proc_dir, &under_way);
+  intent_pin (g->intent_fd);
   if (g->intent_fd < 0)
     say_trouble (errno, "cannot make " INTENT_FILE, "a guard that takes this one's place will not know of a kill under way");
   g->kill_by = selftest_run (&place, error);

@@ -56,6 +56,21 @@ end_unseen (struct guard *g)
   g->stop = g->failed = true;
 }
 
+/* What could not be made at start because /run was full. */
+static void
+make_missing (struct guard *g)
+{
+  static struct intent unread;
+
+  if (g->state_fd < 0)
+    guard_state_write (g, NULL);
+  if (g->intent_fd < 0)
+    {
+      g->intent_fd = intent_open (g->run_fd, g->options.proc_dir, &unread);
+      intent_pin (g->intent_fd);
+    }
+}
+
 static void
 keep_house (struct guard *g, uint64_t now_ns)
 {
@@ -67,8 +82,7 @@ keep_house (struct guard *g, uint64_t now_ns)
     }
   table_sweep (&g->table);
   revive_helpers (g);
-  if (g->state_fd < 0)
-    guard_state_write (g, NULL); /* /run was full */
+  make_missing (g);
   devices_find (g->table.entries, g->table.count, &g->device_turn, g->options.proc_dir, clock_boot_ns () + DEVICES_NS);
   if (!g->soft && now_ns - g->calm_ns >= STOCK_NS)
     guard_take_stock (g, now_ns);

@@ -70,13 +70,14 @@ test_full_run_at_start (void)
   test_done ("who cannot be registered for want of room is told so, and nothing is left of it");
   child_end (&late);
 
+  CHECK (guard.intent_fd < 0);
   unlink (filler);
   guard.housekept_ns = 0;
   set_available (8000);
   steps (2);
-  CHECK (exists ("guard.state") && still_guards ("with-room-again") && events ("\"type\":\"kill\"") == 2);
+  CHECK (guard.intent_fd >= 0 && exists ("guard.state") && still_guards ("with-room-again") && events ("\"type\":\"kill\"") == 2);
   CHECK (exists ("tombstones/with-room-again.json"));
-  test_done ("with room again it writes guard.state and tombstones");
+  test_done ("with room again it writes guard.state, guard.kill and tombstones");
 }
 
 static void

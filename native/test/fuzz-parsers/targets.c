@@ -11,6 +11,7 @@
 #include "common/size.h"
 #include "guard/entry.h"
 #include "guard/huge_pages.h"
+#include "guard/intent.h"
 #include "guard/proc_file.h"
 #include "guard/usage.h"
 #include <fcntl.h>
@@ -23,7 +24,7 @@
 static char directory[] = "/dev/shm/spark-fuzz-parsers.XXXXXX";
 static int directory_fd = -1;
 static const char *const names[] = { "self/mountinfo", "self/stat", "1/cgroup", "1/stat", "1/status", "cgroup.procs", "hugetlb.2MB.current",
-                                     "guard.lock", "guard.state", "1", "self" };
+                                     "guard.lock", "guard.state", INTENT_FILE, "1", "self" };
 
 static void
 directory_remove (void)
@@ -265,6 +266,20 @@ target_state (const char *text, size_t length)
   ALWAYS (flock (lock, LOCK_EX) == 0 && spark_guard_presence (directory).running);
 }
 
+/* The guard's note to the next one. */
+static void
+target_intent (const char *text, size_t length)
+{
+  struct intent found;
+
+  directory_make ();
+  put (INTENT_FILE, text, length);
+  int fd = intent_open (directory_fd, directory, &found); /* where there is no boot_id */
+  ALWAYS (fd >= 0 && found.state <= INTENT_STRUCK && memchr (found.record.sentence, '\0', sizeof found.record.sentence) != NULL);
+  ALWAYS (found.state == INTENT_NONE || spark_id_valid (found.record.id));
+  close (fd);
+}
+
 static void
 target_size (const char *text, size_t length)
 {
@@ -288,7 +303,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   } targets[] = { { 'r', target_registry }, { 'l', target_ledger }, { 'm', target_meminfo }, { 's', target_memory_stat },
                   { 'p', target_procs },    { 'h', target_huge },   { 't', target_stat },    { 'u', target_status },
                   { 'c', target_cgroup },   { 'g', target_state },  { 'b', target_size },    { 'j', target_plan },
-                  { 'o', target_config },   { 'w', target_request } };
+                  { 'o', target_config },   { 'w', target_request },  { 'i', target_intent } };
 
   for (size_t i = 0; size > 0 && i < sizeof targets / sizeof targets[0]; i++)
     if (data[0] == targets[i].letter)
