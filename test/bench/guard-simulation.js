@@ -28,7 +28,8 @@ export const LOOP = {
  */
 export const MEASURED = {
   overshoot: [0.02, 0.06, 0.1, 0.12, 0.15, 0.2, 0.3, 0.5, 1, 3.2].map((ms) => ms * MS),
-  kill: [0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2.5, 5].map((ms) => ms * MS),
+  // Taken on 2026-11-24 from 40 runs of within-budget (p50 3.7 ms, p99 17.5 ms) while other work loaded the machine: provisional.
+  kill: [0.34, 2.19, 2.19, 2.19, 2.19, 9.11, 16.04, 16.04].map((ms) => ms * MS),
   nothingBack: 1.085,
   allBack: 1.94,
 }
@@ -160,7 +161,8 @@ export const defaultReserve = (memTotal) => Math.min(Math.max(memTotal * 0.08, G
 
 /** Kill latencies out of a whole run of bench:guard: where no forecast is allowed, less the two readings that come before the verdict. */
 export function measuredFrom(result) {
-  const row = result.rows.find((one) => one.tool === 'spark-guard' && one.scenario === 'within-budget' && one.killMs)
+  const rows = result.rows.filter((one) => one.tool === 'spark-guard' && one.scenario === 'within-budget' && one.killMs)
+  const row = rows.sort((one, other) => other.killMs.max - one.killMs.max)[0]
   if (row === undefined) throw new Error('it has no row of spark-guard for within-budget')
   const readings = 1.5 // two readings of at least 1 ms; the first comes half of one after the crossing
   const { p50, p99, max } = row.killMs
