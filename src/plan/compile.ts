@@ -27,12 +27,12 @@ export interface CompileInput {
 }
 
 /**
- * The host's reserve where the policy names none: 8 % of the memory, at least 1 GiB, at most 10 GiB, never more than a
- * quarter (a machine of 2 GiB would otherwise give half away).
+ * The host's reserve where the policy names none: 2.25 GiB and 6 % of the memory, at most 10 GiB, never more than a quarter (a
+ * machine of 2 GiB would otherwise give it all away). It follows from the formula in docs/how-it-works.md, "The reserve".
  */
 export function defaultReserveBytes(memTotalBytes: number): number {
-  const share = Math.floor((memTotalBytes * 8) / 100)
-  return Math.min(Math.max(share, GIB), 10 * GIB, Math.floor(memTotalBytes / 4))
+  const share = Math.floor(2.25 * GIB + (memTotalBytes * 6) / 100)
+  return Math.min(share, 10 * GIB, Math.floor(memTotalBytes / 4))
 }
 
 /**

@@ -156,8 +156,8 @@ export function assumptionsFor(memTotal, fill = LOOP.fastestFill) {
   }
 }
 
-/** The present default: 8 % of MemTotal, at least 1 GiB, at most 10 GiB, at most a quarter (src/plan/compile.ts). */
-export const defaultReserve = (memTotal) => Math.min(Math.max(memTotal * 0.08, GIB), 10 * GIB, memTotal / 4)
+/** The default: 2.25 GiB and 6 % of MemTotal, at most 10 GiB, at most a quarter (src/plan/compile.ts). */
+export const defaultReserve = (memTotal) => Math.min(2.25 * GIB + memTotal * 0.06, 10 * GIB, memTotal / 4)
 
 /** Kill latencies out of a whole run of bench:guard: where no forecast is allowed, less the two readings that come before the verdict. */
 export function measuredFrom(result) {

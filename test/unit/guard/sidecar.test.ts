@@ -56,7 +56,7 @@ test('the guard sees the host and can end its processes, but is not privileged a
     '--log-dir',
     '/var/log/spark-run',
     '--reserve-bytes',
-    String(10 * 1024 ** 3),
+    String(Math.floor(2.25 * 1024 ** 3 + 128 * 1024 ** 3 * 0.06)),
     '--ready-fd',
     '1',
   ])

@@ -9,9 +9,10 @@ const GIB = 1024 ** 3
 
 describe('the default reserve', () => {
   const cases: [string, number, number][] = [
-    ['a DGX Spark keeps 8 %', SPARK_MEM_TOTAL_BYTES, Math.floor(SPARK_MEM_TOTAL_BYTES * 0.08)],
+    ['a DGX Spark keeps 9.6 GiB', SPARK_MEM_TOTAL_BYTES, Math.floor(2.25 * GIB + SPARK_MEM_TOTAL_BYTES * 0.06)],
+    ['a machine of 24 GiB keeps 3.7 GiB', 24 * GIB, Math.floor(3.69 * GIB)],
     ['a machine of 480 GiB keeps 10 GiB', 480 * GIB, 10 * GIB],
-    ['a Jetson of 8 GiB keeps 1 GiB', 8 * GIB, GIB],
+    ['a Jetson of 8 GiB keeps a quarter', 8 * GIB, 2 * GIB],
     ['a machine of 4 GiB keeps 1 GiB', 4 * GIB, GIB],
     ['a machine of 2 GiB keeps a quarter, not half', 2 * GIB, GIB / 2],
   ]
@@ -53,7 +54,7 @@ describe('sizes of the policy on this machine', () => {
     [
       'a default the machine has not',
       { budget: { default: '120g' } },
-      'budget.default 120.0 GiB is more than what the reserve leaves of this machine, 112.0 GiB',
+      'budget.default 120.0 GiB is more than what the reserve leaves of this machine, 112.1 GiB',
     ],
   ]
   for (const [name, policy, sentence] of conflicts) {

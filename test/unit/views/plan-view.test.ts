@@ -9,13 +9,13 @@ describe('the plan for people', () => {
     expect(viewOf({}).slice(0, 17)).toEqual([
       'HOST',
       '  memory         121.7 GiB',
-      '  reserve        9.7 GiB (8 %): MemAvailable stays above it',
+      '  reserve        9.6 GiB (8 %): MemAvailable stays above it',
       '  next runtime   /usr/bin/runc',
       '  libraries      /usr/lib/spark-run',
       '',
       'BUDGET OF A CONTAINER',
-      '  default          what the reserve and other containers leave, at most 112.0 GiB',
-      '  at most          112.0 GiB',
+      '  default          what the reserve and other containers leave, at most 112.1 GiB',
+      '  at most          112.1 GiB',
       '  at least         256.0 MiB',
       '  asked for with   --budget, SPARK_RUN_BUDGET, MAX_MEMORY_LIMIT_GB, NVML_UNIFIED_MEMORY_CAP_GB, NVIDIA_GPU_MEMORY_LIMIT',
       '',
@@ -49,6 +49,6 @@ describe('the plan for people', () => {
     const lines = viewOf({ withhold: '21g', budget: { default: '30g', max: '50%' } })
     expect(lines).toContain('  withheld       21.0 GiB of 121.7 GiB')
     expect(lines).toContain('  default          30.0 GiB')
-    expect(lines).toContain('  at most          46.3 GiB')
+    expect(lines).toContain('  at most          46.2 GiB')
   })
 })
