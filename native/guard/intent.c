@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char magic[8] = "SPRKKILL";
@@ -33,9 +34,9 @@ is_ours (struct intent *i, ssize_t length)
 {
   struct kill_record *r = &i->record;
 
-  if (length != (ssize_t) sizeof *i || memcmp (i->magic, magic, sizeof magic) != 0 || i->size != sizeof *i || i->state > INTENT_STRUCK)
+  if (length != (ssize_t) sizeof *i || memcmp (i->magic, magic, sizeof magic) != 0 || i->size != sizeof *i || i->state > INTENT_OVER)
     return false;
-  i->boot_id[sizeof i->boot_id - 1] = '\0';
+  i->boot_id[sizeof i->boot_id - 1] = i->cgroup[sizeof i->cgroup - 1] = '\0';
   r->id[sizeof r->id - 1] = r->name[sizeof r->name - 1] = r->request[sizeof r->request - 1] = '\0';
   r->engine[sizeof r->engine - 1] = r->killed_at[sizeof r->killed_at - 1] = r->sentence[sizeof r->sentence - 1] = '\0';
   return strcmp (i->boot_id, boot_id) == 0 && spark_id_valid (r->id);
@@ -76,6 +77,22 @@ put (int fd, const void *bytes, size_t length, off_t at)
     return;
 }
 
+/* Both ask the kernel only, no disk. */
+static void
+note_cgroup (struct intent *i, const struct entry *victim)
+{
+  char link[48];
+  struct stat status;
+
+  if ((victim->kill_by != KILL_BY_CGROUP_KILL && victim->kill_by != KILL_BY_FREEZER) || fstat (victim->procs_dir_fd, &status) != 0)
+    return;
+  snprintf (link, sizeof link, "/proc/self/fd/%d", victim->procs_dir_fd);
+  ssize_t length = readlink (link, i->cgroup, sizeof i->cgroup - 1);
+  i->cgroup[length > 0 ? length : 0] = '\0';
+  i->cgroup_inode = status.st_ino;
+  i->cgroup_is_v2 = victim->kill_by == KILL_BY_CGROUP_KILL;
+}
+
 void
 intent_decide (int fd, const struct entry *victim, const struct kill_record *record, const struct aftermath *aftermath)
 {
@@ -85,6 +102,7 @@ intent_decide (int fd, const struct entry *victim, const struct kill_record *rec
                        .created_ns = victim->created_ns, .record = *record, .aftermath = *aftermath };
   memcpy (i.magic, magic, sizeof magic);
   memcpy (i.boot_id, boot_id, sizeof boot_id);
+  note_cgroup (&i, victim);
   put (fd, &i, sizeof i, 0);
 }
 

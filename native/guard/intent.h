@@ -21,6 +21,7 @@ enum intent_state {
   INTENT_NONE,
   INTENT_DECIDED, /* written before the blow */
   INTENT_STRUCK,  /* written after it: memory is waited for */
+  INTENT_OVER,    /* nothing is left to do but to tell it, should that be missing */
 };
 
 struct intent {
@@ -31,6 +32,10 @@ struct intent {
   /* who, beyond the record's id */
   pid_t pid;
   uint64_t pid_start, created_ns;
+  /* the cgroup that it is killed by, and which one of that name: should its registry file be gone while part of it lives, frozen */
+  char cgroup[512];
+  uint64_t cgroup_inode;
+  bool cgroup_is_v2;
   struct kill_record record; /* as of the blow */
   struct aftermath aftermath;
 };

@@ -5,6 +5,7 @@
 #include "guard/kill.h"
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* A decision whose blow may not have come stands for so long; later everything may be different. */
 #define DECISION_STANDS_NS (10 * NS_PER_SECOND)
@@ -22,14 +23,39 @@ find_victim (struct guard *g, const struct intent *i)
   return NULL;
 }
 
-/* One that is dead already, so that its memory can be waited for. */
-static struct entry *
+/* One that is in no registry any more: what lives of it, by its cgroup if that is still the same, so that nothing of it stays behind
+   frozen; else only its memory is waited for. Returns true if something lives. */
+static bool
 make_ghost (struct guard *g, const struct intent *i)
 {
+  struct spark_container c = { .pid = i->pid, .pid_start = i->pid_start, .created_ns = i->created_ns };
+  struct spark_error unsaid;
+  struct stat status;
+
+  memcpy (c.id, i->record.id, sizeof c.id);
+  memcpy (i->cgroup_is_v2 ? c.cgroup_v2 : c.cgroup_freezer, i->cgroup, sizeof c.cgroup_v2);
+  if (i->cgroup[0] == '/' && entry_open (&g->ghost, &c, &g->table.place, &unsaid) == 0)
+    {
+      if (g->ghost.procs_dir_fd >= 0 && fstat (g->ghost.procs_dir_fd, &status) == 0 && status.st_ino == i->cgroup_inode)
+        return true;
+      entry_close (&g->ghost);
+    }
   g->ghost = (struct entry){ .used = true, .pid_fd = -1, .kill_fd = -1, .events_fd = -1, .procs_dir_fd = -1, .freezer_fd = -1, .stat_fd = -1,
                              .usage_dir_fd = -1, .ledger_fd = -1 };
   memcpy (g->ghost.id, i->record.id, sizeof g->ghost.id);
-  return &g->ghost;
+  return false;
+}
+
+static void
+tell_what_is_missing (struct guard *g, const struct intent *i)
+{
+  g->record = i->record;
+  if (!intent_told (g->intent_fd, INTENT_EVENT_AT, g->record.killed_ns))
+    report_kill_again (&g->scribe, &g->record);
+  /* The one before knew the samples, which this one does not. */
+  g->keep_tombstone = intent_told (g->intent_fd, INTENT_STONE_AT, g->record.killed_ns);
+  if (!g->keep_tombstone)
+    report_tombstone (&g->scribe, &g->record, &g->samples);
 }
 
 void
@@ -39,7 +65,10 @@ guard_resume (struct guard *g, const struct intent *i)
 
   if (i->state == INTENT_NONE)
     return;
-  if (i->state == INTENT_DECIDED && victim != NULL)
+  bool lives = victim != NULL || (i->state != INTENT_OVER && make_ghost (g, i));
+  if (victim == NULL)
+    victim = &g->ghost;
+  if (i->state == INTENT_DECIDED && lives)
     {
       uint64_t now_ns = clock_boot_ns ();
       bool stands = now_ns >= i->aftermath.killed_ns && now_ns - i->aftermath.killed_ns < DECISION_STANDS_NS;
@@ -49,18 +78,17 @@ guard_resume (struct guard *g, const struct intent *i)
       if (!stands || (kill_entry (victim) != 0 && entry_alive (victim)))
         {
           intent_state (g->intent_fd, INTENT_NONE);
+          if (victim == &g->ghost)
+            entry_close (victim);
           return;
         }
     }
-  intent_state (g->intent_fd, INTENT_STRUCK);
-  g->victim = victim != NULL ? victim : make_ghost (g, i);
+  if (i->state == INTENT_DECIDED)
+    intent_state (g->intent_fd, INTENT_STRUCK);
+  tell_what_is_missing (g, i);
+  if (i->state == INTENT_OVER)
+    return;
+  g->victim = victim;
   g->victim->dying = true;
-  g->record = i->record;
   g->aftermath = i->aftermath;
-  if (!intent_told (g->intent_fd, INTENT_EVENT_AT, g->record.killed_ns))
-    report_kill_again (&g->scribe, &g->record);
-  /* The one before knew the samples, which this one does not. */
-  g->keep_tombstone = intent_told (g->intent_fd, INTENT_STONE_AT, g->record.killed_ns);
-  if (!g->keep_tombstone)
-    report_tombstone (&g->scribe, &g->record, &g->samples);
 }

@@ -130,12 +130,12 @@ append_event (int fd, const char *line, size_t length)
 static bool
 is_there (int log_fd, const char *line)
 {
-  static char tail[TAIL_BYTES + 1];
   struct stat status;
+  cleanup_free char *tail = malloc (TAIL_BYTES); /* not of the guard's locked memory */
   const char *event = strstr (line, "\"type\":");
   cleanup_close int fd = openat (log_fd, "events.jsonl", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-  if (event == NULL || fd < 0 || fstat (fd, &status) != 0)
+  if (tail == NULL || event == NULL || fd < 0 || fstat (fd, &status) != 0)
     return false;
   off_t from = status.st_size > TAIL_BYTES ? status.st_size - TAIL_BYTES : 0;
   ssize_t length = pread (fd, tail, TAIL_BYTES, from);

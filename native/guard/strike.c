@@ -218,8 +218,10 @@ finish (struct guard *g, const char *sentence)
 {
   if (sentence != NULL)
     report_sentence (&g->scribe, "warning", g->victim->id, sentence);
-  intent_state (g->intent_fd, INTENT_NONE);
+  intent_state (g->intent_fd, INTENT_OVER);
   g->victim->dying = false;
+  if (g->victim == &g->ghost)
+    entry_close (g->victim);
   g->victim = NULL;
   g->housekept_ns = 0; /* drop the dead one in this round */
 }

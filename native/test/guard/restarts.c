@@ -54,8 +54,8 @@ wait_for (enum moment moment, struct rig_container *victim)
   switch (moment)
     {
     case MOMENT_OF_THE_BLOW:
-      while (intent_now () == INTENT_NONE && rig_now_us () < until)
-        continue;
+      for (enum intent_state state = INTENT_NONE; state != INTENT_DECIDED && state != INTENT_STRUCK && rig_now_us () < until;)
+        state = intent_now ();
       blows_seen += intent_now () == INTENT_DECIDED;
       busy_us (rig_chance (2) * rig_chance (400));
       break;
@@ -75,14 +75,14 @@ wait_for (enum moment moment, struct rig_container *victim)
 static void
 restart (void)
 {
-  rig_guard_kill ();
+  rig_guard_kill (rig_chance (4) == 0);
   restarts++;
   /* Sometimes again before it is ready. */
   while (rig_chance (6) == 0)
     {
       int ready_fd = rig_guard_spawn ();
       busy_us (rig_chance (30000));
-      rig_guard_kill ();
+      rig_guard_kill (false);
       close (ready_fd);
       restarts++;
     }
@@ -150,6 +150,11 @@ one_fall (unsigned number)
   usleep ((useconds_t) rig_chance (40000));
   bool in_time = rig_now_us () - short_us < PATIENCE_US;
   rig_plenty ();
+  if (rig_chance (4) == 0) /* when all is done but, perhaps, the telling */
+    {
+      busy_us (rig_chance (9000));
+      restart ();
+    }
   usleep (9000);
   if (rig_dies (&next, 0))
     *(in_time ? &second_victims : &late) += 1;

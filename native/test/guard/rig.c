@@ -225,9 +225,20 @@ rig_guard_pid (void)
 }
 
 void
-rig_guard_kill (void)
+rig_guard_kill (bool helpers_too)
 {
+  char path[64], text[256] = "";
+
+  if (helpers_too)
+    {
+      snprintf (path, sizeof path, "/proc/%d/task/%d/children", (int) guard_pid, (int) guard_pid);
+      cleanup_close int fd = open (path, O_RDONLY | O_CLOEXEC);
+      if (fd >= 0 && read (fd, text, sizeof text - 1) < 0)
+        text[0] = '\0';
+    }
   kill (guard_pid, SIGKILL);
+  for (char *at = text, *end; strtol (at, &end, 10) > 0; at = end)
+    kill ((pid_t) strtol (at, NULL, 10), SIGKILL);
   waitpid (guard_pid, NULL, 0);
 }
 

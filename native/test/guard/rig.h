@@ -33,8 +33,8 @@ void rig_guard_start (void);
 int rig_guard_spawn (void);
 bool rig_guard_ready (int ready_fd);
 pid_t rig_guard_pid (void);
-/* Sends SIGKILL and takes the body away. */
-void rig_guard_kill (void);
+/* Sends SIGKILL and takes the body away; with its helpers, as a manager does that ends a whole unit. */
+void rig_guard_kill (bool helpers_too);
 /* Ends it with SIGTERM; false if that was no clean end. */
 bool rig_guard_stop (void);
 
