@@ -30,6 +30,9 @@ enum { FALLS_IN_A_ROW = 3 };
 #define RETURN_NS (2 * NS_PER_SECOND)
 #define SHRINK_NS (1 * NS_PER_SECOND)
 #define RETURN_MIN_BYTES (UINT64_C (16) << 20)
+/* Memory that comes back piece by piece has stopped coming when nothing more came for so long, or when so much went again. */
+#define STANDSTILL_NS (500 * NS_PER_MS)
+#define GONE_AGAIN_BYTES RETURN_MIN_BYTES
 
 static uint64_t
 fall_between (const struct sample *older, const struct sample *newer)
@@ -187,6 +190,25 @@ decide_soft (bool soft_now, uint64_t available_bytes, uint64_t reserve_bytes, in
   return soft_now ? half < reserve_bytes + reserve_bytes / 16 : half < reserve_bytes;
 }
 
+void
+aftermath_follow (struct aftermath *a, uint64_t now_ns, uint64_t available_bytes)
+{
+  if (available_bytes < a->lowest_bytes)
+    a->lowest_bytes = a->highest_bytes = available_bytes;
+  if (available_bytes > a->highest_bytes)
+    {
+      a->highest_bytes = available_bytes;
+      a->risen_ns = now_ns;
+    }
+}
+
+/* The host recovers: what is still under the reserve is on its way. */
+static bool
+still_rises (const struct aftermath *a, uint64_t now_ns, uint64_t available_bytes)
+{
+  return a->risen_ns != 0 && now_ns - a->risen_ns <= STANDSTILL_NS && available_bytes + GONE_AGAIN_BYTES > a->highest_bytes;
+}
+
 enum after
 decide_after (const struct aftermath *a, uint64_t now_ns, uint64_t available_bytes, uint64_t reserve_bytes)
 {
@@ -201,7 +223,7 @@ decide_after (const struct aftermath *a, uint64_t now_ns, uint64_t available_byt
   if (move < RETURN_MIN_BYTES)
     move = RETURN_MIN_BYTES;
   if (available_bytes >= a->lowest_bytes && available_bytes - a->lowest_bytes >= move)
-    return AFTER_RETURNED;
+    return available_bytes < reserve_bytes && still_rises (a, now_ns, available_bytes) ? AFTER_WAIT : AFTER_RETURNED;
 
   if (a->shrunk_ns != 0)
     return now_ns - a->shrunk_ns > SHRINK_NS ? AFTER_NOTHING : AFTER_WAIT;

@@ -39,12 +39,17 @@ struct aftermath {
   uint64_t shrunk_ns; /* when the shrinkers were asked; 0 = not */
   uint64_t use_bytes; /* its known use at the kill */
   uint64_t lowest_bytes; /* lowest MemAvailable since the kill */
+  uint64_t highest_bytes; /* highest since that */
+  uint64_t risen_ns;      /* when it last became higher */
 };
+
+/* Notes a reading in lowest, highest and risen. */
+void aftermath_follow (struct aftermath *aftermath, uint64_t now_ns, uint64_t available_bytes);
 
 enum after {
   AFTER_WAIT,     /* judge nobody yet */
   AFTER_SHRINK,   /* dead, but nothing came back: run the shrinkers, once, and wait on */
-  AFTER_RETURNED, /* dead, and memory moves: judge again */
+  AFTER_RETURNED, /* dead, and its memory is back or has stopped coming: judge again */
   AFTER_NOTHING,  /* dead, and nothing came back in time: judge again */
   AFTER_STUCK,    /* it does not die */
 };

@@ -184,7 +184,8 @@ guard_strike (struct guard *g, const struct judgement *judgement, uint64_t now_n
   report_prepare (&g->record, victim, guilt, judgement, g->memory.available_bytes, g->reserve_bytes, g->psi_permille, now_ns);
   g->aftermath = (struct aftermath){ .killed_ns = now_ns,
                                      .use_bytes = entry_use_bytes (victim),
-                                     .lowest_bytes = g->memory.available_bytes };
+                                     .lowest_bytes = g->memory.available_bytes,
+                                     .highest_bytes = g->memory.available_bytes };
   cleanup_close int words_fd = open_words (g, victim, line, sizeof line);
   /* Written first: should this guard be killed now, the next one knows. */
   intent_decide (g->intent_fd, victim, &g->record, &g->aftermath);
@@ -238,6 +239,7 @@ forgive_pause (struct guard *g, uint64_t now_ns)
       a->killed_ns += pause_ns;
       a->empty_ns += a->empty_ns != 0 ? pause_ns : 0;
       a->shrunk_ns += a->shrunk_ns != 0 ? pause_ns : 0;
+      a->risen_ns += a->risen_ns != 0 ? pause_ns : 0;
     }
   g->followed_ns = now_ns;
 }
@@ -249,8 +251,8 @@ guard_follow (struct guard *g, uint64_t now_ns)
   const struct aftermath before = *a;
 
   forgive_pause (g, now_ns);
-  if (g->memory.available_bytes < a->lowest_bytes)
-    a->lowest_bytes = g->record.lowest_bytes = g->memory.available_bytes;
+  aftermath_follow (a, now_ns, g->memory.available_bytes);
+  g->record.lowest_bytes = a->lowest_bytes;
   if (a->empty_ns == 0 && kill_empty (g->victim))
     {
       a->empty_ns = now_ns;

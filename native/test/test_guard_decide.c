@@ -189,6 +189,16 @@ test_after (void)
   CHECK (decide_after (&a, t + second, 100 * MIB, RESERVE) == AFTER_WAIT);
   CHECK (decide_after (&a, a.empty_ns + 1900 * NS_PER_MS, 900 * MIB, RESERVE) == AFTER_WAIT);
   test_done ("a CUDA context gives nothing back for a second: no second victim");
+  a.use_bytes = 0;
+  a.highest_bytes = a.lowest_bytes;
+  aftermath_follow (&a, t + second, 920 * MIB);
+  aftermath_follow (&a, t + second + 100 * NS_PER_MS, 950 * MIB);
+  CHECK (a.lowest_bytes == 900 * MIB && decide_after (&a, t + second + 500 * NS_PER_MS, 950 * MIB, RESERVE) == AFTER_WAIT);
+  test_done ("nor while it comes back piece by piece, still under the reserve");
+  CHECK (decide_after (&a, t + second + 601 * NS_PER_MS, 950 * MIB, RESERVE) == AFTER_RETURNED);
+  CHECK (decide_after (&a, t + second + 200 * NS_PER_MS, 930 * MIB, RESERVE) == AFTER_RETURNED);
+  test_done ("others are judged when no more comes, or when it goes again");
+  a.use_bytes = use;
   CHECK (decide_after (&a, t + second, 900 * MIB + 1024 * MIB, RESERVE) == AFTER_RETURNED);
   test_done ("memory that moves ends the wait");
   CHECK (decide_after (&a, a.empty_ns + 2001 * NS_PER_MS, 900 * MIB, RESERVE) == AFTER_SHRINK);
