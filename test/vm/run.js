@@ -74,7 +74,7 @@ class Console {
       console.log(`${check[1]} - ${name}: ${check[2]}`)
     } else if (plan) this.promised = Number(plan[1])
     else if (text.startsWith('# ')) console.log(`# ${name}: ${text.slice(2)}`)
-    else this.last = [...this.last.slice(-19), text]
+    else this.last = [...this.last.slice(-59), text]
   }
 }
 
