@@ -88,16 +88,18 @@ choose (struct guard *g, enum guilt *guilt, uint64_t now_ns)
   loss.fall_bytes = above (g->calm.available_bytes, g->memory.available_bytes);
   loss.hidden_bytes = above (above (usage_hidden_bytes (g->meminfo_fd), g->calm.hidden_bytes),
                              above (ledger_sum (g), g->calm.ledger_bytes));
-  loss.on_foreign_largest = g->options.on_foreign_largest;
-  int victim = victim_choose (candidates, g->table.count, &loss, guilt);
+  /* Who is guilty first; that nobody is stands only once all suspects are known. */
+  loss.on_foreign_largest = false;
+  victim_choose (candidates, g->table.count, &loss, guilt);
   if (*guilt == GUILT_HIDDEN)
     {
       /* Who opened the GPU a moment ago is as much a suspect as who has had it open for long. */
       devices_find (g->table.entries, g->table.count, &g->device_turn, g->options.proc_dir, clock_boot_ns () + SUSPECTS_NS);
       for (unsigned i = 0; i < g->table.count; i++)
         candidates[i].uses_gpu = g->table.entries[i].uses_gpu;
-      victim = victim_choose (candidates, g->table.count, &loss, guilt);
     }
+  loss.on_foreign_largest = g->options.on_foreign_largest;
+  int victim = victim_choose (candidates, g->table.count, &loss, guilt);
   return victim < 0 ? NULL : &g->table.entries[victim];
 }
 

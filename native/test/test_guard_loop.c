@@ -246,6 +246,68 @@ test_hidden (void)
   close (innocent.stderr_fd);
 }
 
+/* A /proc of our own: the same processes, the second of them with a GPU open. */
+static void
+proc_make (const char *proc, const struct child *without, const struct child *with_gpu)
+{
+  static const char *const names[] = { "stat", "status" };
+  const struct child *children[] = { without, with_gpu };
+  char path[160], target[64];
+
+  mkdir (proc, 0755);
+  for (int i = 0; i < 2; i++)
+    {
+      snprintf (path, sizeof path, "%s/%d", proc, (int) children[i]->pid);
+      mkdir (path, 0755);
+      for (size_t n = 0; n < sizeof names / sizeof names[0]; n++)
+        {
+          snprintf (path, sizeof path, "%s/%d/%s", proc, (int) children[i]->pid, names[n]);
+          snprintf (target, sizeof target, "/proc/%d/%s", (int) children[i]->pid, names[n]);
+          CHECK (symlink (target, path) == 0);
+        }
+      snprintf (path, sizeof path, "%s/%d/fd", proc, (int) children[i]->pid);
+      mkdir (path, 0755);
+    }
+  snprintf (path, sizeof path, "%s/%d/fd/3", proc, (int) with_gpu->pid);
+  CHECK (symlink ("/dev/nvidia0", path) == 0);
+}
+
+/* Where the policy has the largest die for the host, that is only for want of somebody guilty. */
+static void
+test_hidden_before_largest (void)
+{
+  struct child innocent = child_start (40), fresh = child_start (10);
+  struct spark_container a = container_of ("innocent", &innocent, 4096 * MIB), b = container_of ("fresh", &fresh, 4096 * MIB);
+  char proc[128];
+
+  container_write (&a);
+  container_write (&b);
+  guard.calm_ns = guard.housekept_ns = 0;
+  steps (5);
+  snprintf (proc, sizeof proc, "%s/proc", directory);
+  proc_make (proc, &innocent, &fresh);
+  guard.options.proc_dir = proc;
+  guard.options.on_foreign_largest = true;
+  guard.housekept_ns = clock_boot_ns (); /* it has not looked who uses the GPU since */
+  hidden_mib = 3700;
+  set_available (300);
+  for (int i = 0; guard.victim == NULL && i < 500; i++)
+    steps (1);
+  CHECK (child_was_killed (&fresh) && lives (&innocent));
+  test_done ("one that opened the GPU just now answers for hidden memory, before the largest does for want of anybody");
+  guard.options.proc_dir = "/proc";
+  guard.options.on_foreign_largest = false;
+  hidden_mib = 0;
+  set_available (4000);
+  steps (20);
+  child_end (&innocent);
+  close (fresh.stderr_fd);
+  snprintf (proc, sizeof proc, "rm -r %s/proc", directory);
+  CHECK (system (proc) == 0);
+  guard.housekept_ns = 0;
+  steps (3);
+}
+
 static void
 file_write (const char *name, const char *content, size_t length)
 {
@@ -374,6 +436,7 @@ main (void)
   test_at_rest ();
   test_kill ();
   test_hidden ();
+  test_hidden_before_largest ();
   test_garbage ();
   test_meminfo_fails ();
   test_scribe_dies ();
