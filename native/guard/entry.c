@@ -237,8 +237,7 @@ entry_open (struct entry *e, const struct spark_container *c, const struct entry
 {
   *e = (struct entry){ .used = true, .pid = c->pid, .pid_start = c->pid_start, .budget_bytes = c->budget_bytes,
                        .reserve_bytes = c->reserve_bytes, .created_ns = c->created_ns, .priority = c->priority, .kills = c->kills,
-                       .pid_fd = -1, .kill_fd = -1, .events_fd = -1, .procs_dir_fd = -1, .freezer_fd = -1, .stat_fd = -1,
-                       .usage_dir_fd = -1, .ledger_fd = -1 };
+                       ENTRY_NOTHING_OPEN };
   memcpy (e->id, c->id, sizeof e->id);
   memcpy (e->name, c->name, sizeof e->name);
   memcpy (e->request, c->request, sizeof e->request);

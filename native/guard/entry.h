@@ -69,6 +69,10 @@ struct entry {
   uint64_t cgroup_bytes, driver_bytes, ledger_bytes, huge_bytes, calm_use_bytes;
 };
 
+/* In the initializer of an entry: nothing is open. */
+#define ENTRY_NOTHING_OPEN                                                                                              \
+  .pid_fd = -1, .kill_fd = -1, .events_fd = -1, .procs_dir_fd = -1, .freezer_fd = -1, .stat_fd = -1, .usage_dir_fd = -1, .ledger_fd = -1
+
 /* Opens everything. Returns 0, also where something is missing (`note` then says so in one sentence, else it is empty), or
    -1 where nothing of it lives (any more), or nothing in it can be trusted (`note` says so). Allocates nothing. */
 int entry_open (struct entry *entry, const struct spark_container *container, const struct entry_place *place,

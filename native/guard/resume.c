@@ -40,8 +40,7 @@ make_ghost (struct guard *g, const struct intent *i)
         return true;
       entry_close (&g->ghost);
     }
-  g->ghost = (struct entry){ .used = true, .pid_fd = -1, .kill_fd = -1, .events_fd = -1, .procs_dir_fd = -1, .freezer_fd = -1, .stat_fd = -1,
-                             .usage_dir_fd = -1, .ledger_fd = -1 };
+  g->ghost = (struct entry){ .used = true, ENTRY_NOTHING_OPEN };
   memcpy (g->ghost.id, i->record.id, sizeof g->ghost.id);
   return false;
 }

@@ -89,11 +89,11 @@ stderr_is_journal (void)
 
 /* The text is `<level>line`. */
 static void
-say_log (const char *text, size_t length)
+say_log (const char *text, size_t length, bool to_journal)
 {
   const char *line = memchr (text, '>', length);
 
-  if (line == NULL || stderr_is_journal ())
+  if (line == NULL || to_journal)
     scribe_say (text, length);
   else
     scribe_say (line + 1, length - (size_t) (line + 1 - text));
@@ -254,11 +254,11 @@ wait_for_the_one_before (int run_fd)
   return fd;
 }
 
-
 static void
 work (int socket_fd, const int *fds)
 {
   const int run_fd = fds[0], log_fd = fds[1];
+  const bool to_journal = stderr_is_journal ();
   cleanup_close int lock_fd = wait_for_the_one_before (run_fd), events_fd = open_events (log_fd);
   cleanup_close int intent_fd = openat (run_fd, INTENT_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
@@ -287,7 +287,7 @@ work (int socket_fd, const int *fds)
             break;
           }
         case KIND_LOG:
-          say_log (text, text_length);
+          say_log (text, text_length, to_journal);
           break;
         case KIND_TOMBSTONE:
           {

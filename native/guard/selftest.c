@@ -107,14 +107,6 @@ is_file_system (const char *path, uint64_t magic)
   return statfs (path, &fs) == 0 && (uint64_t) fs.f_type == magic;
 }
 
-static int
-end_process (pid_t pid, void *data)
-{
-  (void) data;
-  kill (pid, SIGKILL);
-  return 0;
-}
-
 /* The kernel may need a moment to see the cgroup empty. */
 static void
 remove_cgroup (const char *path)
@@ -123,9 +115,23 @@ remove_cgroup (const char *path)
     poll (NULL, 0, 5);
 }
 
+/* What it takes to kill all in an open cgroup. */
+static struct entry
+entry_of_cgroup (int directory, enum kill_by kill_by)
+{
+  struct entry entry = { ENTRY_NOTHING_OPEN, .kill_by = kill_by };
+
+  entry.procs_dir_fd = fcntl (directory, F_DUPFD_CLOEXEC, 3);
+  if (kill_by == KILL_BY_CGROUP_KILL)
+    entry.kill_fd = openat (directory, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+  else
+    entry.freezer_fd = openat (directory, "freezer.state", O_RDWR | O_CLOEXEC);
+  return entry;
+}
+
 /* What guards left here that were killed in the middle of their self-test. Whoever still is at it holds the lock. */
 static void
-sweep (const char *parent)
+sweep (const char *parent, enum kill_by kill_by)
 {
   char path[4864];
   cleanup_dir DIR *dir = opendir (parent);
@@ -138,17 +144,16 @@ sweep (const char *parent)
       cleanup_close int directory = open (path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
       if (directory < 0 || flock (directory, LOCK_EX | LOCK_NB) != 0)
         continue;
-      cleanup_close int freezer = openat (directory, "freezer.state", O_WRONLY | O_CLOEXEC);
-      proc_file_each_pid (directory, end_process, NULL);
-      if (freezer >= 0 && write (freezer, "THAWED", 6) != 6)
-        continue;
+      struct entry left = entry_of_cgroup (directory, kill_by);
+      kill_entry (&left);
+      entry_close (&left);
       remove_cgroup (path);
     }
 }
 
 /* A new cgroup, locked. One that another guard's sweep was faster to lock is made again. */
 static int
-make_cgroup (const char *parent, const char *path)
+make_cgroup (const char *parent, const char *path, enum kill_by kill_by)
 {
   for (int tries = 0; tries < 5; tries++)
     {
@@ -157,7 +162,7 @@ make_cgroup (const char *parent, const char *path)
         {
           if (errno != EEXIST)
             return -1;
-          sweep (parent); /* our number came again */
+          sweep (parent, kill_by); /* our number came again */
           continue;
         }
       int directory = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -174,21 +179,15 @@ static bool
 test_cgroup (const char *parent, enum kill_by kill_by)
 {
   char path[4608];
-  struct entry entry = { .pid_fd = -1, .kill_fd = -1, .events_fd = -1, .procs_dir_fd = -1, .freezer_fd = -1, .stat_fd = -1,
-                         .usage_dir_fd = -1, .ledger_fd = -1, .kill_by = kill_by };
   bool works = false;
 
-  sweep (parent);
+  sweep (parent, kill_by);
   snprintf (path, sizeof path, "%s/%s%d", parent, prefix, (int) getpid ());
-  cleanup_close int directory = make_cgroup (parent, path);
+  cleanup_close int directory = make_cgroup (parent, path, kill_by);
   if (directory < 0)
     return false;
   cleanup_close int join = openat (directory, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-  entry.procs_dir_fd = fcntl (directory, F_DUPFD_CLOEXEC, 3);
-  if (kill_by == KILL_BY_CGROUP_KILL)
-    entry.kill_fd = openat (directory, "cgroup.kill", O_WRONLY | O_CLOEXEC);
-  else
-    entry.freezer_fd = openat (directory, "freezer.state", O_RDWR | O_CLOEXEC);
+  struct entry entry = entry_of_cgroup (directory, kill_by);
   if (join >= 0 && entry.procs_dir_fd >= 0 && (entry.kill_fd >= 0 || entry.freezer_fd >= 0)
       && (entry.pid = start_child (join)) > 0)
     {
@@ -203,8 +202,7 @@ test_cgroup (const char *parent, enum kill_by kill_by)
 static bool
 test_process_group (void)
 {
-  struct entry entry = { .pid_fd = -1, .kill_fd = -1, .events_fd = -1, .procs_dir_fd = -1, .freezer_fd = -1, .stat_fd = -1,
-                         .usage_dir_fd = -1, .ledger_fd = -1, .kill_by = KILL_BY_PROCESS_GROUP };
+  struct entry entry = { ENTRY_NOTHING_OPEN, .kill_by = KILL_BY_PROCESS_GROUP };
 
   entry.pid = start_child (-1);
   if (entry.pid <= 0)

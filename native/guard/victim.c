@@ -31,11 +31,10 @@ judged (const struct candidate *c, enum guilt guilt)
     case GUILT_OVER_BUDGET:
       return c->killable && over_budget (c) > 0;
     case GUILT_GROWTH:
+    case GUILT_LARGEST:
       return c->killable && c->use_bytes > 0;
     case GUILT_HIDDEN:
       return c->killable && c->uses_gpu;
-    case GUILT_LARGEST:
-      return c->killable && c->use_bytes > 0;
     case GUILT_NOBODY:
     case GUILT_FOREIGN:
       break;

@@ -229,8 +229,7 @@ spark_admit (const struct spark_plan *plan, const char *id, const char *engine, 
     return spark_fail (error, 0,
                        "\"%.150s\" is not a container id: use 1 to %d of A-Z a-z 0-9 _ . - and do not begin with a dot", id,
                        SPARK_ID_MAX);
-  unsigned kills;
-  if (spark_cooldown_pass (plan, id, &kills, error) != 0)
+  if (spark_cooldown_pass (plan, id, error) != 0)
     return -1;
   cleanup_close int ledgers_fd = spark_run_dir_open (plan->run_dir, "ledgers", error);
   cleanup_desk struct desk desk = DESK_NONE;
@@ -257,7 +256,6 @@ spark_admit (const struct spark_plan *plan, const char *id, const char *engine, 
     .reserve_bytes = grant->reserve_bytes,
     .priority = wish->priority,
     .created_ns = spark_boottime_ns (),
-    .kills = kills,
   };
   snprintf (pending.id, sizeof pending.id, "%s", id);
   snprintf (pending.name, sizeof pending.name, "%s", wish->name);

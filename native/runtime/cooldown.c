@@ -64,10 +64,9 @@ spark_cooldown_of (const char *run_dir, const char *id, uint64_t now_ns)
 }
 
 int
-spark_cooldown_pass (const struct spark_plan *plan, const char *id, unsigned *kills, struct spark_error *error)
+spark_cooldown_pass (const struct spark_plan *plan, const char *id, struct spark_error *error)
 {
   struct spark_cooldown cooldown = spark_cooldown_of (plan->run_dir, id, spark_boottime_ns ());
-  *kills = cooldown.kills;
   if (cooldown.left_ns > WAITED_NS)
     return spark_fail (error, 0, "the guard killed this container %u times in a row, and it cools down for another %llu s before it may "
                                  "start; give it a larger --budget or less to do, or start it again then",

@@ -13,7 +13,7 @@ struct spark_cooldown {
 struct spark_cooldown spark_cooldown_of (const char *run_dir, const char *id, uint64_t now_ns);
 
 /* Waits out a short cool-down: engines bring a container back by themselves (--restart=always), and one that is refused they give up. A long
-   one is refused with a sentence. `*kills` is for the registry. */
-int spark_cooldown_pass (const struct spark_plan *plan, const char *id, unsigned *kills, struct spark_error *error);
+   one is refused with a sentence. */
+int spark_cooldown_pass (const struct spark_plan *plan, const char *id, struct spark_error *error);
 
 #endif

@@ -3,10 +3,8 @@
 #include "common/meminfo.h"
 #include "resolve.h"
 #include <errno.h>
-#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
-#include <sys/vfs.h>
 #include <time.h>
 
 enum {
@@ -42,18 +40,14 @@ minus (uint64_t a, uint64_t b)
   return a > b ? a - b : 0;
 }
 
-/* /proc/meminfo of the kernel's own making: a user may have mounted a file of his own there (lxcfs does), which knows nothing of the
-   machine. */
+/* The machine's, as the kernel tells it. */
 static bool
 read_meminfo (const struct spark_ledger_header *header, struct spark_scratch *scratch, struct spark_meminfo *meminfo)
 {
   int fd = raw_open ("/proc/meminfo", O_RDONLY);
   if (fd < 0)
     return false;
-  struct statfs file_system;
-  long got = -1;
-  if (raw_syscall (SYS_fstatfs, fd, &file_system, 0, 0) == 0 && file_system.f_type == PROC_SUPER_MAGIC)
-    got = raw_syscall (SYS_pread64, fd, scratch->text, sizeof scratch->text, 0);
+  long got = raw_is_procfs (fd) ? raw_syscall (SYS_pread64, fd, scratch->text, sizeof scratch->text, 0) : -1;
   raw_close (fd);
   int saved_errno = errno;
   bool read = got > 0 && spark_meminfo_parse (scratch->text, (size_t) got, header->withhold_bytes, meminfo) == 0;
@@ -186,6 +180,5 @@ spark_budget_would_fit (struct spark_budget *budget, uint64_t bytes)
 uint64_t
 spark_budget_charge (uint64_t bytes)
 {
-  uint64_t unit = bytes <= (1u << 20) ? 512 : 2u << 20;
-  return bytes > UINT64_MAX - (unit - 1) ? UINT64_MAX : (bytes + unit - 1) / unit * unit;
+  return spark_rounded_up (bytes, bytes <= (1u << 20) ? 512 : 2u << 20);
 }

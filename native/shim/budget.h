@@ -46,6 +46,13 @@ bool spark_budget_pages_are_counted (struct spark_budget *budget);
 /* The cgroup holds more than it did: the next question is not answered from what is remembered. */
 void spark_budget_look_again (struct spark_budget *budget);
 
+/* The least multiple of `unit`, a power of two, that holds `bytes`: UINT64_MAX where there is no such number. */
+static inline uint64_t
+spark_rounded_up (uint64_t bytes, uint64_t unit)
+{
+  return bytes > UINT64_MAX - (unit - 1) ? UINT64_MAX : (bytes + unit - 1) & ~(unit - 1);
+}
+
 /* What the driver takes for a request of `bytes`: UINT64_MAX where there is no such number. */
 uint64_t spark_budget_charge (uint64_t bytes);
 

@@ -48,15 +48,6 @@ read_text (const char *path, char *text)
   return got < 0 ? got : (long) used;
 }
 
-bool
-spark_read_text (const char *path, char text[TEXT_BYTES], size_t *length)
-{
-  long got = read_text (path, text);
-  if (got >= 0 && length != NULL)
-    *length = (size_t) got;
-  return got >= 0;
-}
-
 /* The number after "\n<key> "; the first line counts as after a newline. */
 static bool
 field (const char *text, const char *key, uint64_t *value)

@@ -3,7 +3,6 @@
 #define SPARK_SHIM_CGROUP_MEMORY_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 /* Room to read and to put paths together in: not on the stack, which a thread or a signal handler may have 8 KiB of. */
@@ -14,9 +13,6 @@ struct spark_scratch {
   char path[SPARK_SCRATCH_PATH_BYTES];
   char text[SPARK_SCRATCH_TEXT_BYTES];
 };
-
-/* The start of a small file; false where it cannot be read. `*length` may be NULL. */
-bool spark_read_text (const char *path, char text[SPARK_SCRATCH_TEXT_BYTES], size_t *length);
 
 /* Bytes of anonymous, shared and locked memory in the memory cgroup of this container, each page once. False where it cannot be known now
    (no descriptor is left); true with 0 where there is no such cgroup.

@@ -79,7 +79,7 @@ pitched_bytes (uint64_t pitch, uint64_t height)
 static uint64_t
 least_pitch (uint64_t width)
 {
-  return width > UINT64_MAX - 511 ? UINT64_MAX : (width + 511) & ~(uint64_t) 511;
+  return spark_rounded_up (width, 512);
 }
 
 SPARK_CUDA_HOOK (cuMemAllocPitch_v2,

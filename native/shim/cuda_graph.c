@@ -66,13 +66,17 @@ follow (struct spark_process *process, uint64_t *given_back)
     }
   else if (reserved > *charged)
     {
-      uint64_t grown = reserved - *charged, room = spark_budget_room (&process->budget).free_bytes;
-      fits = spark_budget_try (&process->budget, grown);
-      if (fits)
-        *charged = reserved;
-      /* It is there all the same: nobody else shall be granted what it takes. */
-      else if (spark_budget_try (&process->budget, room < grown ? room : grown))
-        *charged += room < grown ? room : grown;
+      uint64_t more = reserved - *charged;
+      fits = spark_budget_try (&process->budget, more);
+      if (!fits)
+        {
+          /* It is there all the same: nobody else shall be granted what it takes. */
+          uint64_t room = spark_budget_room (&process->budget).free_bytes;
+          more = room < more ? room : more;
+          if (!spark_budget_try (&process->budget, more))
+            more = 0;
+        }
+      *charged += more;
     }
   spark_lock_give (&process->pools_lock);
   return fits;

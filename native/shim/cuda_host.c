@@ -11,8 +11,7 @@
 static uint64_t
 whole_pages (uint64_t bytes)
 {
-  uint64_t page = (uint64_t) getpagesize ();
-  return bytes > UINT64_MAX - (page - 1) ? UINT64_MAX : (bytes + page - 1) & ~(page - 1);
+  return spark_rounded_up (bytes, (uint64_t) getpagesize ());
 }
 
 /* After the driver's answer. */

@@ -1,5 +1,6 @@
-/* Limits of a context that take memory, where the kernel module does not tell (rm_ioctl.c): stack for every thread that the device can run at once (measured, driver 580 on H100: 64 KiB take
-   16.2 GiB, at once), and the heap of malloc in kernels (taken by the first kernel that needs it; counted from now on). */
+/* Limits of a context that take memory, where the kernel module does not tell (rm_ioctl.c): stack for every thread that the device can
+   run at once (measured, driver 580 on H100: 64 KiB take 16.2 GiB, at once), and the heap of malloc in kernels (taken by the first
+   kernel that needs it; counted from now on). */
 #include "cuda_held.h"
 #include "cuda_room.h"
 

@@ -2,9 +2,9 @@
    its release threshold says so. So the ledger holds what a pool has reserved, not what its pointers add up to.
 
    With NVIDIA's kernel module a pool's growth is seen and refused as it is asked for (rm_ioctl.c), and all that is done here is to trim
-   idle pools before the program is told. Elsewhere, before a call the least that the pool can grow by is reserved; after it the pool is asked, and the ledger follows. Where the pool has
-   grown by more than fits the new memory goes back and the call is refused. The lock is not held while the driver allocates: estimates
-   of calls on their way keep what they have reserved until their own settling.
+   idle pools before the program is told. Elsewhere, before a call the least that the pool can grow by is reserved; after it the pool is
+   asked, and the ledger follows. Where the pool has grown by more than fits the new memory goes back and the call is refused. The lock
+   is not held while the driver allocates: estimates of calls on their way keep what they have reserved until their own settling.
 
    A pool is the device's: it stays when a context ends and can be used from the next one (measured, driver 580 on H200: after
    cuDevicePrimaryCtxReset, the last cuDevicePrimaryCtxRelease and cuCtxDestroy). */
@@ -146,7 +146,7 @@ least_growth (struct spark_process *process, CUmemoryPool pool, uint64_t need, u
 static uint64_t
 pooled_bytes (uint64_t bytes)
 {
-  return bytes > UINT64_MAX - 511 ? UINT64_MAX : (bytes + 511) & ~(uint64_t) 511;
+  return spark_rounded_up (bytes, 512);
 }
 
 /* After the driver has allocated: true where the pool's growth stands in the ledger. */

@@ -5,12 +5,10 @@
 #include "report.h"
 #include "trace.h"
 #include <errno.h>
-#include <linux/magic.h>
 #include <linux/memfd.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 /* Newer than some kernel headers: F_ADD_SEALS and its seals (3.17), MFD_NOEXEC_SEAL (6.3, where a sysctl may demand it). */
 enum {
@@ -73,10 +71,8 @@ is_given (int fd)
 static bool
 is_meminfo (int fd)
 {
-  struct statfs file_system;
   long flags = raw_syscall (SYS_fcntl, fd, F_GETFL, 0, 0);
-  return flags >= 0 && (flags & (O_ACCMODE | O_PATH)) == O_RDONLY && raw_syscall (SYS_fstatfs, fd, &file_system, 0, 0) == 0
-         && file_system.f_type == PROC_SUPER_MAGIC;
+  return flags >= 0 && (flags & (O_ACCMODE | O_PATH)) == O_RDONLY && raw_is_procfs (fd);
 }
 
 static size_t
@@ -104,7 +100,7 @@ make_file (const char *text, size_t length)
 {
   unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
   /* Where files may not be so long, the attempt would end the program. */
-  if (!spark_file_may_have (length))
+  if (!raw_file_may_have (length))
     return -1;
   long fd = raw_syscall (SYS_memfd_create, "meminfo", flags | NOEXEC_SEAL, 0, 0);
   if (fd == -EINVAL)

@@ -3,11 +3,13 @@
 #define SPARK_SHIM_RAW_H
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 /* Returns what the kernel returns: a value, or a negated errno. */
 static inline long
@@ -73,9 +75,17 @@ raw_mmap (size_t size, int protection, int flags, int fd)
   return result < 0 && result > -4096 ? NULL : (void *) (uintptr_t) result;
 }
 
+/* Is this a file of the kernel's own making? A user may have mounted another one over it, as lxcfs does. */
+static inline bool
+raw_is_procfs (int fd)
+{
+  struct statfs file_system;
+  return raw_syscall (SYS_fstatfs, fd, &file_system, 0, 0) == 0 && file_system.f_type == PROC_SUPER_MAGIC;
+}
+
 /* May this process write a file up to `bytes`? Beyond RLIMIT_FSIZE the kernel sends SIGXFSZ. */
 static inline bool
-spark_file_may_have (uint64_t bytes)
+raw_file_may_have (uint64_t bytes)
 {
   struct {
     uint64_t now, most;

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 typedef int (*ioctl_function) (int, unsigned long, ...);
 
@@ -107,7 +108,7 @@ static int
 take (struct spark_process *process, const struct memory_request *asked, ioctl_function real, int fd, unsigned long request,
       void *argument)
 {
-  uint64_t charge = asked->bytes > UINT64_MAX - 4095 ? UINT64_MAX : (asked->bytes + 4095) & ~(uint64_t) 4095;
+  uint64_t charge = spark_rounded_up (asked->bytes, (uint64_t) getpagesize ());
   int saved_errno = errno;
   bool fits = spark_budget_try (&process->budget, charge);
   errno = saved_errno;

@@ -118,7 +118,7 @@ spark_trace_write (const struct spark_trace_line *line)
   if (fd < 0)
     return;
   struct stat status = { 0 };
-  if (raw_syscall (SYS_fstat, fd, &status, 0, 0) == 0 && spark_file_may_have ((uint64_t) status.st_size + text.used))
+  if (raw_syscall (SYS_fstat, fd, &status, 0, 0) == 0 && raw_file_may_have ((uint64_t) status.st_size + text.used))
     raw_syscall (SYS_write, fd, text.bytes, text.used, 0);
   raw_close (fd);
 }

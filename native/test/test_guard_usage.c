@@ -51,8 +51,7 @@ file_open (int pid, unsigned number, const char *target)
 static struct entry
 container (const char *name, int first, int count, bool memory_cgroup)
 {
-  struct entry e = { .used = true, .pid_fd = -1, .kill_fd = -1, .events_fd = -1, .procs_dir_fd = -1, .freezer_fd = -1, .stat_fd = -1,
-                     .usage_dir_fd = -1, .ledger_fd = -1 };
+  struct entry e = { .used = true, ENTRY_NOTHING_OPEN };
   char path[128];
 
   snprintf (path, sizeof path, "%s/%s", root, name);
