@@ -4,6 +4,7 @@
 
 #include "common/registry.h"
 #include "guard/huge_pages.h"
+#include "guard/stock.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -66,7 +67,8 @@ struct entry {
   struct usage_part part;
   struct device_search device_search;
   /* last known use */
-  uint64_t cgroup_bytes, driver_bytes, ledger_bytes, huge_bytes, calm_use_bytes;
+  uint64_t cgroup_bytes, driver_bytes, ledger_bytes, huge_bytes;
+  uint64_t calm_use_bytes, mark_use_bytes[STOCK_MARKS]; /* and what it was when stock was taken; 0 if it was not there yet */
 };
 
 /* In the initializer of an entry: nothing is open. */

@@ -12,12 +12,8 @@
 #include "guard/samples.h"
 #include "guard/scribe.h"
 #include "guard/shrinker.h"
+#include "guard/stock.h"
 #include "guard/table.h"
-
-/* How things were when memory was last plentiful: what a loss is measured against. */
-struct calm {
-  uint64_t available_bytes, hidden_bytes, ledger_bytes;
-};
 
 struct guard {
   struct guard_options options;
@@ -25,7 +21,9 @@ struct guard {
   struct samples samples;
   struct scribe scribe;
   struct helper shrinker;
-  struct calm calm;
+  struct stock calm; /* when memory was last plentiful */
+  struct stock marks[STOCK_MARKS];
+  unsigned last_mark;
   struct realtime realtime;
   unsigned usage_turn, device_turn; /* whose processes are looked at next */
   enum kill_by kill_by;
@@ -71,10 +69,6 @@ void guard_stop (struct guard *guard);
 void guard_strike (struct guard *guard, const struct judgement *judgement, uint64_t now_ns);
 /* strike.c: goes on with the kill in progress. */
 void guard_follow (struct guard *guard, uint64_t now_ns);
-/* strike.c: takes stock while memory is plentiful. */
-void guard_take_stock (struct guard *guard, uint64_t now_ns);
-/* strike.c: the host's huge pages in use, in bytes. */
-uint64_t guard_huge_bytes (const struct guard *guard);
 
 /* resume.c: goes on with the kill that a guard before this one left under way. */
 void guard_resume (struct guard *guard, const struct intent *intent);

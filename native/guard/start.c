@@ -221,7 +221,9 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
   /* Until memory has once been seen plentiful, all of its use counts as a loss. */
   g->calm.available_bytes = g->memory.total_bytes;
   g->soft = decide_soft (false, g->memory.available_bytes, g->reserve_bytes, -1);
-  if (!g->soft)
+  if (g->soft)
+    guard_mark (g, clock_boot_ns ());
+  else
     guard_take_stock (g, clock_boot_ns ());
   if (guard_state_write (g, error) != 0)
     say_trouble (error->status, "cannot write guard.state", "until it can be written, admission does not see the soft line");

@@ -16,8 +16,6 @@
 #define CHOICE_NS (3 * NS_PER_MS)
 /* The search for who uses the GPU, where that decides, usually takes a few hundred microseconds; an innocent is worse than 25 ms late. */
 #define SUSPECTS_NS (25 * NS_PER_MS)
-/* Stock-taking may take this long; the rest is counted at the next housekeeping. */
-#define STOCKTAKING_NS (2 * NS_PER_MS)
 /* After a verdict without a victim, and between two blows at one that does not die. */
 #define JUDGE_AGAIN_NS (100 * NS_PER_MS)
 #define BLOW_AGAIN_NS (5 * NS_PER_MS)
@@ -28,50 +26,40 @@
 
 enum { SIZE_TEXT = 24 };
 
-uint64_t
-guard_huge_bytes (const struct guard *g)
-{
-  const struct spark_meminfo *m = &g->memory;
-
-  return m->huge_total > m->huge_free ? (m->huge_total - m->huge_free) * m->huge_page_bytes : 0;
-}
-
-static uint64_t
-ledger_sum (const struct guard *g)
-{
-  uint64_t sum = 0;
-
-  for (unsigned i = 0; i < g->table.count; i++)
-    if (g->table.entries[i].used)
-      sum += g->table.entries[i].ledger_bytes;
-  return sum;
-}
-
 static uint64_t
 above (uint64_t a, uint64_t b)
 {
   return a > b ? a - b : 0;
 }
 
-void
-guard_take_stock (struct guard *g, uint64_t now_ns)
+/* --- whom ---------------------------------------------------------------------------------------------------------- */
+
+static struct loss
+loss_since (const struct guard *g, const struct stock *then)
 {
-  bool whole = usage_refresh (g->table.entries, g->table.count, &g->usage_turn, g->options.proc_dir, guard_huge_bytes (g),
-                              now_ns + STOCKTAKING_NS);
-  for (unsigned i = 0; i < g->table.count; i++)
-    g->table.entries[i].calm_use_bytes = entry_use_bytes (&g->table.entries[i]);
-  g->calm = (struct calm){ g->memory.available_bytes, usage_hidden_bytes (g->meminfo_fd), ledger_sum (g) };
-  g->refreshed_ns = now_ns;
-  g->calm_ns = whole ? now_ns : 0; /* what is left is read at the next housekeeping */
+  return (struct loss){ .fall_bytes = above (then->available_bytes, g->memory.available_bytes),
+                        .hidden_bytes = above (above (usage_hidden_bytes (g->meminfo_fd), then->hidden_bytes),
+                                               above (guard_ledger_bytes (g), then->ledger_bytes)) };
 }
 
-/* --- whom ---------------------------------------------------------------------------------------------------------- */
+static int
+judge (struct guard *g, struct candidate *candidates, const struct loss *loss, enum guilt *guilt)
+{
+  int victim = victim_choose (candidates, g->table.count, loss, guilt);
+
+  if (*guilt != GUILT_HIDDEN)
+    return victim;
+  /* Who opened the GPU a moment ago is as much a suspect as who has had it open for long. */
+  devices_find (g->table.entries, g->table.count, &g->device_turn, g->options.proc_dir, clock_boot_ns () + SUSPECTS_NS);
+  for (unsigned i = 0; i < g->table.count; i++)
+    candidates[i].uses_gpu = g->table.entries[i].uses_gpu;
+  return victim_choose (candidates, g->table.count, loss, guilt);
+}
 
 static struct entry *
 choose (struct guard *g, enum guilt *guilt, uint64_t now_ns)
 {
   static struct candidate candidates[TABLE_MAX];
-  struct loss loss;
 
   usage_refresh (g->table.entries, g->table.count, &g->usage_turn, g->options.proc_dir, guard_huge_bytes (g), now_ns + CHOICE_NS);
   for (unsigned i = 0; i < g->table.count; i++)
@@ -81,25 +69,29 @@ choose (struct guard *g, enum guilt *guilt, uint64_t now_ns)
                                           .priority = e->priority,
                                           .budget_bytes = e->budget_bytes,
                                           .use_bytes = entry_use_bytes (e),
-                                          .calm_use_bytes = e->calm_use_bytes,
+                                          .then_use_bytes = e->calm_use_bytes,
                                           .created_ns = e->created_ns,
                                           .uses_gpu = e->uses_gpu };
     }
-  loss.fall_bytes = above (g->calm.available_bytes, g->memory.available_bytes);
-  loss.hidden_bytes = above (above (usage_hidden_bytes (g->meminfo_fd), g->calm.hidden_bytes),
-                             above (ledger_sum (g), g->calm.ledger_bytes));
-  /* Who is guilty first; that nobody is stands only once all suspects are known. */
-  loss.on_foreign_largest = false;
-  victim_choose (candidates, g->table.count, &loss, guilt);
-  if (*guilt == GUILT_HIDDEN)
+  struct loss loss = loss_since (g, &g->calm);
+  int victim = judge (g, candidates, &loss, guilt), mark = guard_recent_mark (g, now_ns);
+  if (victim < 0 && *guilt != GUILT_NOBODY && mark >= 0)
     {
-      /* Who opened the GPU a moment ago is as much a suspect as who has had it open for long. */
-      devices_find (g->table.entries, g->table.count, &g->device_turn, g->options.proc_dir, clock_boot_ns () + SUSPECTS_NS);
+      /* Others may have taken much before, or this guard does not know who: then who took the last of it is looked for. */
+      struct loss recent = loss_since (g, &g->marks[mark]);
+      enum guilt recent_guilt;
       for (unsigned i = 0; i < g->table.count; i++)
-        candidates[i].uses_gpu = g->table.entries[i].uses_gpu;
+        candidates[i].then_use_bytes = g->table.entries[i].mark_use_bytes[mark];
+      victim = judge (g, candidates, &recent, &recent_guilt);
+      if (victim >= 0)
+        *guilt = recent_guilt;
     }
-  loss.on_foreign_largest = g->options.on_foreign_largest;
-  int victim = victim_choose (candidates, g->table.count, &loss, guilt);
+  /* That nobody is guilty stands only once all suspects are known. */
+  if (victim < 0 && g->options.on_foreign_largest)
+    {
+      loss.on_foreign_largest = true;
+      victim = victim_choose (candidates, g->table.count, &loss, guilt);
+    }
   return victim < 0 ? NULL : &g->table.entries[victim];
 }
 

@@ -56,8 +56,8 @@ find_guilt (const struct candidate *candidates, size_t count, const struct loss 
       any = true;
       if (over_budget (c) > 0)
         return GUILT_OVER_BUDGET;
-      if (c->use_bytes > c->calm_use_bytes)
-        growth += c->use_bytes - c->calm_use_bytes;
+      if (c->use_bytes > c->then_use_bytes)
+        growth += c->use_bytes - c->then_use_bytes;
     }
   if (!any)
     return GUILT_NOBODY;

@@ -11,12 +11,12 @@ struct candidate {
   int priority;
   uint64_t budget_bytes;
   uint64_t use_bytes;      /* known use now */
-  uint64_t calm_use_bytes; /* known use when memory was last plentiful; 0 for one that is newer */
+  uint64_t then_use_bytes; /* known use at the moment that the loss is counted from; 0 for one that is newer */
   uint64_t created_ns;
   bool uses_gpu; /* only such a one can have taken memory that no book shows */
 };
 
-/* What happened to the host's memory since it was last plentiful. */
+/* What happened to the host's memory since a moment: when it was last plentiful, or one of the last seconds. */
 struct loss {
   uint64_t fall_bytes;   /* how far MemAvailable fell */
   uint64_t hidden_bytes; /* of that, what no line of /proc/meminfo and no ledger explains: driver memory of somebody unknown */

@@ -150,9 +150,10 @@ guard_step (struct guard *g)
         keep_house (g, now_ns);
       if (g->soft && now_ns - g->refreshed_ns >= REFRESH_NS)
         {
-          usage_refresh (g->table.entries, g->table.count, &g->usage_turn, g->options.proc_dir, guard_huge_bytes (g),
-                         now_ns + 2 * NS_PER_MS);
           g->refreshed_ns = now_ns;
+          if (usage_refresh (g->table.entries, g->table.count, &g->usage_turn, g->options.proc_dir, guard_huge_bytes (g),
+                             now_ns + 2 * NS_PER_MS))
+            guard_mark (g, now_ns);
         }
     }
   return sleep_ns;

@@ -46,8 +46,10 @@ spark_host_share (const struct spark_plan *plan, uint64_t *share_bytes, struct s
 }
 
 int
-spark_admission_guarded (const struct spark_plan *plan, bool *missing, struct spark_error *error)
+spark_admission_guarded (const struct spark_plan *plan, const char *id, bool *missing, struct spark_error *error)
 {
+  if (spark_cooldown_pass (plan, id, error) != 0)
+    return -1;
   struct spark_guard_presence guard = spark_guard_presence (plan->run_dir);
   *missing = !guard.running;
   if (!guard.running && !plan->start_without_guard)
@@ -229,8 +231,6 @@ spark_admit (const struct spark_plan *plan, const char *id, const char *engine, 
     return spark_fail (error, 0,
                        "\"%.150s\" is not a container id: use 1 to %d of A-Z a-z 0-9 _ . - and do not begin with a dot", id,
                        SPARK_ID_MAX);
-  if (spark_cooldown_pass (plan, id, error) != 0)
-    return -1;
   cleanup_close int ledgers_fd = spark_run_dir_open (plan->run_dir, "ledgers", error);
   cleanup_desk struct desk desk = DESK_NONE;
   if (ledgers_fd < 0 || desk_open (plan, &desk, error) != 0)

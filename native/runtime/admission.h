@@ -21,9 +21,9 @@ int spark_host_total (const struct spark_plan *plan, uint64_t *total_bytes, stru
 /* What 100 % of a budget is: MemTotal − withhold − reserve. */
 int spark_host_share (const struct spark_plan *plan, uint64_t *share_bytes, struct spark_error *error);
 
-/* Fails with a sentence where nobody guards the host and the plan refuses that, or where the guard has closed admission.
-   `*missing` tells the caller to warn. */
-int spark_admission_guarded (const struct spark_plan *plan, bool *missing, struct spark_error *error);
+/* Lets a container that the guard killed cool down; fails with a sentence where nobody guards the host and the plan refuses that, or
+   where the guard has closed admission. `*missing` tells the caller to warn. */
+int spark_admission_guarded (const struct spark_plan *plan, const char *id, bool *missing, struct spark_error *error);
 
 /* Decides, notes the admission in <runDir>/admitted/<id> for as long as `holder` lives (at most two minutes, until the hook
    registers the container) and creates the ledger. Nothing is left behind where it fails. */

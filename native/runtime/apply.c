@@ -65,7 +65,7 @@ spark_apply (struct spark_application *application, struct spark_error *error)
   bool guard_missing;
   if (spark_host_share (plan, &share_bytes, error) != 0
       || spark_wish_read (plan, config, share_bytes, &application->wish, error) != 0
-      || spark_admission_guarded (plan, &guard_missing, error) != 0)
+      || spark_admission_guarded (plan, application->id, &guard_missing, error) != 0)
     return SPARK_APPLY_FAILED;
   struct spark_subject subject = spark_apply_subject (application);
   if (guard_missing)

@@ -12,8 +12,9 @@ struct spark_cooldown {
 /* What the tombstone of container `id` says, at `now_ns` of CLOCK_BOOTTIME. One that is missing or cannot be read holds nobody up. */
 struct spark_cooldown spark_cooldown_of (const char *run_dir, const char *id, uint64_t now_ns);
 
-/* Waits out a short cool-down: engines bring a container back by themselves (--restart=always), and one that is refused they give up. A long
-   one is refused with a sentence. */
+/* Waits out a short cool-down, and then, for as long as that would have been waited for at most (20 s in all), a shortage of memory
+   that the container itself may have left: engines bring one back by themselves (--restart=always), and one that is refused they
+   give up. A long cool-down is refused with a sentence. */
 int spark_cooldown_pass (const struct spark_plan *plan, const char *id, struct spark_error *error);
 
 #endif

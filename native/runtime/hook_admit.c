@@ -111,7 +111,7 @@ spark_hook_admit (const struct spark_plan *plan, const struct spark_hook_options
   bool guard_missing = false;
   if (spark_host_share (plan, &share_bytes, error) != 0
       || spark_wish_read (plan, config, share_bytes, &wish, error) != 0
-      || spark_admission_guarded (plan, &guard_missing, error) != 0
+      || spark_admission_guarded (plan, options->id, &guard_missing, error) != 0
       || spark_admit (plan, options->id, "unknown", &wish, getppid (), &grant, error) != 0)
     {
       spark_report_event (plan->log_dir, "refused", &subject, error->text);

@@ -1,5 +1,5 @@
 /* Broken registry files, a broken meminfo, books that cannot be read, clocks that jump: each has its answer, and the guard goes on. */
-#include "test/guard/bad_input.h"
+#include "test/guard/in_process.h"
 
 #include "guard/usage.h"
 #include <sys/syscall.h>

@@ -1,5 +1,5 @@
 /* A full /run, a full log disk, cgroups that are mounted read-only: each has its answer, and the guard goes on. Needs root. */
-#include "test/guard/bad_input.h"
+#include "test/guard/in_process.h"
 
 #include "guard/kill.h"
 #include <linux/magic.h>

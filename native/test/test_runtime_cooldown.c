@@ -1,11 +1,14 @@
 /* How long a container that the guard killed stays away. */
+#include "common/guard_presence.h"
 #include "runtime/cooldown.h"
 #include "test/check.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -93,6 +96,50 @@ test_pass (void)
   test_done ("over: starts; long: refused with the number of kills and what to do");
 }
 
+static void
+state_write (int soft)
+{
+  char path[160];
+  snprintf (path, sizeof path, "%s/guard.state", root);
+  FILE *file = fopen (path, "w");
+  CHECK (file != NULL && fprintf (file, "version=1\npid=1\nready=1\nsoft=%d\n", soft) > 0);
+  if (file != NULL)
+    fclose (file);
+}
+
+/* What the dead container held comes back late: until then the host is short of memory for its sake. */
+static void
+test_short_of_memory (void)
+{
+  struct spark_plan plan = { .run_dir = root };
+  struct spark_error error = { 0 };
+  struct timespec now;
+  char path[160];
+
+  snprintf (path, sizeof path, "%s/guard.lock", root);
+  int lock_fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  CHECK (lock_fd >= 0 && flock (lock_fd, LOCK_EX | LOCK_NB) == 0);
+  state_write (1);
+  CHECK (spark_guard_presence (root).soft);
+  CHECK (spark_cooldown_pass (&plan, "never-killed", &error) == 0 && spark_guard_presence (root).soft);
+  test_done ("one that was never killed is held up by no shortage here");
+
+  CHECK (clock_gettime (CLOCK_BOOTTIME, &now) == 0);
+  put_kills (1, (uint64_t) now.tv_sec * SECOND - 10 * SECOND);
+  pid_t pid = fork ();
+  if (pid == 0)
+    {
+      close (lock_fd);
+      usleep (500000);
+      state_write (0);
+      _exit (0);
+    }
+  CHECK (spark_cooldown_pass (&plan, "c1", &error) == 0 && !spark_guard_presence (root).soft);
+  CHECK (waitpid (pid, NULL, 0) == pid);
+  test_done ("one that was killed waits until its memory is back");
+  close (lock_fd);
+}
+
 int
 main (void)
 {
@@ -104,6 +151,7 @@ main (void)
   test_times ();
   test_bad_tombstones ();
   test_pass ();
+  test_short_of_memory ();
   snprintf (path, sizeof path, "rm -r '%s'", root);
   CHECK (system (path) == 0);
   return check_done ();

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import {
   chmodSync,
   copyFileSync,
@@ -134,6 +135,17 @@ describe.skipIf(missing !== undefined)(`spark-runtime refuses${missing ? ` (skip
     await start()
     writeFileSync(rig.at('run/spark-run/guard.state'), 'version=1\npid=1\nready=1\nsoft=1\n')
     expectRefused(create(), /^this host is short of memory: less than twice its reserve is available/)
+  })
+  test('not one that the guard killed, once the memory that it left is back', async () => {
+    await start()
+    const state = rig.at('run/spark-run/guard.state')
+    writeFileSync(state, 'version=1\npid=1\nready=1\nsoft=1\n')
+    mkdirSync(rig.at('run/spark-run/tombstones'), { recursive: true })
+    const killedBootNs = Math.round((Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]) - 3) * 1e9)
+    writeFileSync(rig.at('run/spark-run/tombstones/c1.json'), JSON.stringify({ id: 'c1', kills: 1, killedBootNs }))
+    spawn('sh', ['-c', 'sleep 1; sed -i s/soft=1/soft=0/ "$0"', state], { stdio: 'ignore' })
+    expect(create().status).toBe(0)
+    expect(readFileSync(state, 'utf8')).toContain('soft=0')
   })
   test('a plan that is missing', async () => {
     await start()

@@ -1,6 +1,6 @@
-/* A guard in this process, among directories of its own: what every test of bad input begins and ends with. */
-#ifndef SPARK_TEST_GUARD_BAD_INPUT_H
-#define SPARK_TEST_GUARD_BAD_INPUT_H
+/* A guard in this process, among directories of its own: with a meminfo that a test writes. */
+#ifndef SPARK_TEST_GUARD_IN_PROCESS_H
+#define SPARK_TEST_GUARD_IN_PROCESS_H
 
 #include "common/cleanup.h"
 #include "guard/guard.h"
@@ -13,7 +13,7 @@
 #define RESERVE_BYTES "536870912"
 
 static struct guard guard;
-static char directory[] = "/tmp/spark-guard-bad.XXXXXX";
+static char directory[] = "/tmp/spark-guard-test.XXXXXX";
 static char run_dir[64], log_dir[64], meminfo_path[64], cgroup_root[64];
 static int meminfo_fd = -1;
 
@@ -145,7 +145,7 @@ kills (const struct child *greedy)
   return killed && guard.victim == NULL;
 }
 
-static bool
+__attribute__ ((unused)) static bool
 still_guards (const char *id)
 {
   struct child greedy = child_start (20);

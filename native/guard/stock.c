@@ -1,0 +1,74 @@
+#include "guard/guard.h"
+
+#include "guard/clock.h"
+#include "guard/usage.h"
+
+/* Stock-taking may take this long; the rest is counted at the next housekeeping. */
+#define STOCKTAKING_NS (2 * NS_PER_MS)
+#define MARK_NS (1 * NS_PER_SECOND)
+#define MARK_OLD_NS (15 * NS_PER_SECOND)
+/* Less than this share of the reserve within seconds is what programs take and give back all the time. */
+#define FALL_SHARE_OF_RESERVE 8
+
+uint64_t
+guard_huge_bytes (const struct guard *g)
+{
+  const struct spark_meminfo *m = &g->memory;
+
+  return m->huge_total > m->huge_free ? (m->huge_total - m->huge_free) * m->huge_page_bytes : 0;
+}
+
+uint64_t
+guard_ledger_bytes (const struct guard *g)
+{
+  uint64_t sum = 0;
+
+  for (unsigned i = 0; i < g->table.count; i++)
+    if (g->table.entries[i].used)
+      sum += g->table.entries[i].ledger_bytes;
+  return sum;
+}
+
+static struct stock
+stock_now (const struct guard *g, uint64_t now_ns)
+{
+  return (struct stock){ now_ns, g->memory.available_bytes, usage_hidden_bytes (g->meminfo_fd), guard_ledger_bytes (g) };
+}
+
+void
+guard_take_stock (struct guard *g, uint64_t now_ns)
+{
+  bool whole = usage_refresh (g->table.entries, g->table.count, &g->usage_turn, g->options.proc_dir, guard_huge_bytes (g),
+                              now_ns + STOCKTAKING_NS);
+  for (unsigned i = 0; i < g->table.count; i++)
+    g->table.entries[i].calm_use_bytes = entry_use_bytes (&g->table.entries[i]);
+  g->calm = stock_now (g, now_ns);
+  g->refreshed_ns = now_ns;
+  g->calm_ns = whole ? now_ns : 0; /* what is left is read at the next housekeeping */
+}
+
+void
+guard_mark (struct guard *g, uint64_t now_ns)
+{
+  if (now_ns - g->marks[g->last_mark].at_ns < MARK_NS)
+    return;
+  g->last_mark = (g->last_mark + 1) % STOCK_MARKS;
+  g->marks[g->last_mark] = stock_now (g, now_ns);
+  for (unsigned i = 0; i < g->table.count; i++)
+    g->table.entries[i].mark_use_bytes[g->last_mark] = entry_use_bytes (&g->table.entries[i]);
+}
+
+int
+guard_recent_mark (const struct guard *g, uint64_t now_ns)
+{
+  int highest = -1;
+
+  for (int i = 0; i < STOCK_MARKS; i++)
+    if (g->marks[i].at_ns != 0 && now_ns - g->marks[i].at_ns <= MARK_OLD_NS
+        && (highest < 0 || g->marks[i].available_bytes > g->marks[highest].available_bytes))
+      highest = i;
+  if (highest < 0 || g->marks[highest].available_bytes <= g->memory.available_bytes
+      || g->marks[highest].available_bytes - g->memory.available_bytes < g->reserve_bytes / FALL_SHARE_OF_RESERVE)
+    return -1;
+  return highest;
+}
