@@ -1,6 +1,7 @@
 #include "guard/entry.h"
 
 #include "common/cleanup.h"
+#include "guard/cgroup_pids.h"
 #include "guard/proc_file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -110,7 +111,7 @@ cgroup_open (const char *path, bool v2, const struct spark_container *container,
 
   struct stranger_search search = { place, 0, 0 };
   search.oldest_start = container->pid_start > OLDER_TICKS ? container->pid_start - OLDER_TICKS : 0;
-  if (proc_file_each_pid (directory, stranger_check, &search) < 0)
+  if (cgroup_pids_each (directory, stranger_check, &search) < 0)
     return spark_fail (note, errno, "cannot read the processes of cgroup %s of container %s", path, container->id);
   if (search.stranger != 0)
     return spark_fail (note, 0, "the cgroup %s of container %s also holds process %d, which is older: it is left alone", path,
@@ -302,7 +303,7 @@ cgroup_populated (const struct entry *e)
   if (e->events_fd >= 0)
     return proc_file_read (e->events_fd, text, sizeof text, 0) > 0 && strstr (text, "populated 1") != NULL;
   int directory = e->procs_dir_fd >= 0 ? e->procs_dir_fd : e->usage_dir_fd;
-  return directory >= 0 && proc_file_each_pid (directory, stop_at_first, NULL) > 0;
+  return directory >= 0 && cgroup_pids_each (directory, stop_at_first, NULL) > 0;
 }
 
 bool

@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/meminfo.h"
 #include "guard/decide.h"
+#include "guard/herald.h"
 #include "guard/intent.h"
 #include "guard/options.h"
 #include "guard/realtime.h"
@@ -21,6 +22,7 @@ struct guard {
   struct samples samples;
   struct scribe scribe;
   struct helper shrinker;
+  struct herald herald;
   struct stock calm; /* when memory was last plentiful */
   struct stock marks[STOCK_MARKS];
   unsigned last_mark;

@@ -59,7 +59,7 @@ helper_start (struct helper *helper, const char *name, const int *fds, size_t co
 {
   int sockets[2], kept[1 + HELPER_FDS_MAX], buffer_bytes = 1 << 20;
 
-  *helper = (struct helper){ .socket_fd = -1, .pid = -1 };
+  *helper = HELPER_NONE;
   if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0)
     return spark_fail (error, errno, "cannot make a socket for the guard's process %s", name);
   /* Room for a dozen tombstones while a disk is slow; without the right to exceed the system's limit, what that allows. */
@@ -103,7 +103,7 @@ helper_ended (struct helper *helper)
     return false;
   if (helper->socket_fd >= 0)
     close (helper->socket_fd);
-  *helper = (struct helper){ .socket_fd = -1, .pid = -1 };
+  *helper = HELPER_NONE;
   return true;
 }
 
@@ -117,5 +117,5 @@ helper_stop (struct helper *helper)
   int ended = poll (&end, 1, STOP_MS); /* the child's end closes when it has done all */
   close (helper->socket_fd);
   waitpid (helper->pid, NULL, ended == 1 ? 0 : WNOHANG);
-  *helper = (struct helper){ .socket_fd = -1, .pid = -1 };
+  *helper = HELPER_NONE;
 }

@@ -13,6 +13,8 @@ struct helper {
   pid_t pid;
 };
 
+#define HELPER_NONE ((struct helper){ .socket_fd = -1, .pid = -1 })
+
 enum { HELPER_FDS_MAX = 4 };
 
 /* Starts the child: `work` gets its end of the socket and its own copies of the `count` descriptors (-1 stays -1), and returns

@@ -1,6 +1,7 @@
 #include "guard/kill.h"
 
 #include "common/cleanup.h"
+#include "guard/cgroup_pids.h"
 #include "guard/proc_file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -51,11 +52,11 @@ wait_frozen (int freezer_fd)
 static int
 kill_frozen (const struct entry *e)
 {
-  /* Frozen, none of them can fork between the list and the signal, and no number can be given to another process.
-     Thawed at once: only a thawed task can die. */
+  /* Frozen, none of them can fork between the list and the signal, and no number can be given to another process (those of a task that
+     cannot be frozen neither: it waits in the kernel). Thawed at once: only a thawed task can die. */
   int frozen = write_word (e->freezer_fd, "FROZEN");
   wait_frozen (e->freezer_fd);
-  int count = proc_file_each_pid (e->procs_dir_fd, kill_pid, NULL);
+  int count = cgroup_pids_each (e->procs_dir_fd, kill_pid, NULL);
   int thawed = write_word (e->freezer_fd, "THAWED");
   return count < 0 ? -1 : frozen | thawed;
 }
@@ -66,7 +67,7 @@ kill_init (const struct entry *e)
   return (int) syscall (SYS_pidfd_send_signal, e->pid_fd, SIGKILL, NULL, 0);
 }
 
-static int
+int
 kill_as_planned (const struct entry *e)
 {
   switch (e->kill_by)
@@ -92,10 +93,13 @@ kill_as_planned (const struct entry *e)
 int
 kill_entry (const struct entry *e)
 {
+  /* Its init first, by itself: it may have been moved out of the cgroup since, a cgroup that fails us (read-only since, an I/O error)
+     does not save the guilty one where its init alone is enough, and no lock of the cgroups is waited for. */
+  bool by_group = e->kill_by == KILL_BY_PROCESS_GROUP; /* known by its leader */
+  bool init_killed = e->kill_by != KILL_BY_NOTHING && !by_group && kill_init (e) == 0;
   int result = kill_as_planned (e), status = errno;
 
-  /* A cgroup that fails us (read-only since, an I/O error) does not save the guilty one where its init alone is enough. */
-  if (result != 0 && e->first_of_namespace && e->kill_by != KILL_BY_NOTHING && kill_init (e) == 0)
+  if (result != 0 && init_killed && e->first_of_namespace)
     return 0;
   errno = status;
   return result;
@@ -142,7 +146,7 @@ stream_of_link (const char *path)
 }
 
 int
-kill_open_stderr (const struct entry *e, const struct entry_place *place, bool regular_files)
+kill_hold_stderr (const struct entry *e, const struct entry_place *place, bool regular_files)
 {
   char path[320], held_path[320];
   struct stat link;
@@ -170,5 +174,7 @@ kill_open_stderr (const struct entry *e, const struct entry_place *place, bool r
       if (stream == STREAM_TERMINAL ? !pty : !S_ISREG (file.stx_mode))
         return -1;
     }
-  return open (held_path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC);
+  int result = held;
+  held = -1;
+  return result;
 }

@@ -8,15 +8,18 @@
    needs several rounds, and a repeated cgroup.kill does no harm. */
 int kill_entry (const struct entry *entry);
 
+/* The way that was planned (`kill_by`) and no other, for the self-test. */
+int kill_as_planned (const struct entry *entry);
+
 /* Lets a container run on that was frozen for a kill which did not come. */
 void kill_thaw (const struct entry *entry);
 
 /* True when no process of the container is left. */
 bool kill_empty (const struct entry *entry);
 
-/* Opens the container's stderr for one line without ever waiting: a pipe or a terminal that its init has open for writing.
-   Anything else is not even opened, because its file system may never answer. (`regular_files` allows those too, for rehearsals,
-   where stderr is a log file.) -1 where there is none. */
-int kill_open_stderr (const struct entry *entry, const struct entry_place *place, bool regular_files);
+/* Takes hold of the container's stderr, by O_PATH, for somebody else to open: a pipe or a terminal that its init has open for writing.
+   Anything else is left alone, because its file system may never answer. (`regular_files` allows those too, for rehearsals, where
+   stderr is a log file.) Asks no file system and takes no lock of the pipe's. -1 where there is none. */
+int kill_hold_stderr (const struct entry *entry, const struct entry_place *place, bool regular_files);
 
 #endif

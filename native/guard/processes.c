@@ -1,6 +1,7 @@
 #include "guard/processes.h"
 
 #include "common/cleanup.h"
+#include "guard/cgroup_pids.h"
 #include "guard/proc_file.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -34,7 +35,7 @@ void
 processes_each (const struct entry *e, const char *proc_dir, int (*each) (pid_t pid, void *data), void *data)
 {
   if (e->usage_dir_fd >= 0)
-    proc_file_each_pid (e->usage_dir_fd, each, data);
+    cgroup_pids_each (e->usage_dir_fd, each, data);
   else if (e->pgid != 0)
     process_group_each (e->pgid, proc_dir, each, data);
   else if (e->pid > 0)

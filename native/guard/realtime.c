@@ -33,6 +33,21 @@ prefault_stack (void)
     stack[at] = 0;
 }
 
+bool
+realtime_be_urgent (void)
+{
+  const struct sched_param schedule = { .sched_priority = PRIORITY };
+
+  /* Child processes are not real-time: what they do may wait. */
+  return sched_setscheduler (0, SCHED_FIFO | SCHED_RESET_ON_FORK, &schedule) == 0;
+}
+
+bool
+realtime_lock_memory (void)
+{
+  return mlockall (MCL_CURRENT | MCL_FUTURE) == 0;
+}
+
 static bool
 protect_from_oom (const char *proc_dir)
 {
@@ -47,15 +62,13 @@ struct realtime
 realtime_enter (const char *proc_dir, void (*warn) (const char *))
 {
   struct realtime got = { 0 };
-  struct sched_param schedule = { .sched_priority = PRIORITY };
 
   prefault_stack ();
-  got.locked = mlockall (MCL_CURRENT | MCL_FUTURE) == 0;
+  got.locked = realtime_lock_memory ();
   if (!got.locked)
     warn_errno (warn, "cannot lock its memory", "under pressure it may wait for its own pages");
 
-  /* Its child processes are not real-time: what they do may wait. */
-  got.scheduled = sched_setscheduler (0, SCHED_FIFO | SCHED_RESET_ON_FORK, &schedule) == 0;
+  got.scheduled = realtime_be_urgent ();
   if (!got.scheduled)
     {
       warn_errno (warn, "cannot run with real-time priority", "a busy processor may delay a kill");

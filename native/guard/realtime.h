@@ -13,4 +13,11 @@ struct realtime {
 /* Takes what is allowed. For each that is not, calls `warn` with one sentence: what is missing and what it means. */
 struct realtime realtime_enter (const char *proc_dir, void (*warn) (const char *sentence));
 
+/* Above everything that is not real-time by trade. True if that is allowed. */
+bool realtime_be_urgent (void);
+
+/* Keeps all pages of this process in memory, its own and not shared with a child any more: to be repeated after each fork, which has
+   the next write copy a page. */
+bool realtime_lock_memory (void);
+
 #endif

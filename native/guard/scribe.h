@@ -1,5 +1,5 @@
-/* The scribe: a child process that does all writing to disks and logs, so that a stuck disk or a full log pipe never stops the
-   guard. It gets whole messages over a socket and writes them in order; for a stderr that is full it does not wait. */
+/* The scribe: child processes that do all writing to disks and logs, so that a stuck disk or a full log pipe never stops the
+   guard. They get whole messages over a socket and write them in order; for a stderr that is full they do not wait. */
 #ifndef SPARK_GUARD_SCRIBE_H
 #define SPARK_GUARD_SCRIBE_H
 
@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 struct scribe {
-  struct helper helper;
+  struct helper helper; /* events and log */
+  struct helper stones; /* tombstones */
   uint64_t lost; /* messages that could not be handed over */
 };
 
@@ -17,9 +18,15 @@ enum {
   SCRIBE_TOMBSTONES_KEPT = 100,
 };
 
-/* Starts the child, which opens events.jsonl in the log directory and tombstones/ in the run directory itself. It writes nothing
+/* Starts them; they open events.jsonl in the log directory and tombstones/ in the run directory themselves, and write nothing
    while one of a guard before is still at work. */
 int scribe_start (struct scribe *scribe, int run_fd, int log_fd, struct spark_error *error);
+
+/* Starts again what has ended. True if something had, and runs again. */
+bool scribe_revive (struct scribe *scribe, int run_fd, int log_fd);
+
+/* Waits (at most 2 s for each) until all is done, and ends them. */
+void scribe_stop (struct scribe *scribe);
 
 /* Each hands one thing over and returns at once; what does not fit is counted as lost. */
 void scribe_event (struct scribe *scribe, const char *json_line);                /* without its newline */
@@ -30,8 +37,5 @@ void scribe_kill (struct scribe *scribe, uint64_t killed_ns, const char *json_li
 /* Replaces <id>.json atomically. */
 void scribe_tombstone (struct scribe *scribe, uint64_t killed_ns, const char *id, const char *json);
 void scribe_reopen (struct scribe *scribe);                                      /* events.jsonl was renamed: a new one */
-
-/* Writes a line, newline included, to stderr if that takes it at once. */
-void scribe_say (const char *line, size_t length);
 
 #endif

@@ -67,7 +67,7 @@ child_dies (struct entry *entry)
 
   for (int waited = 0; waited < DEATH_MS && !dead; waited += 20)
     {
-      kill_entry (entry);
+      kill_as_planned (entry);
       dead = poll (&end, 1, 20) == 1;
     }
   if (!dead)
@@ -145,7 +145,7 @@ sweep (const char *parent, enum kill_by kill_by)
       if (directory < 0 || flock (directory, LOCK_EX | LOCK_NB) != 0)
         continue;
       struct entry left = entry_of_cgroup (directory, kill_by);
-      kill_entry (&left);
+      kill_as_planned (&left);
       entry_close (&left);
       remove_cgroup (path);
     }

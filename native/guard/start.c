@@ -7,6 +7,7 @@
 #include "guard/clock.h"
 #include "guard/devices.h"
 #include "guard/psi.h"
+#include "guard/scribe_child.h"
 #include "guard/selftest.h"
 #include "guard/usage.h"
 #include <errno.h>
@@ -30,7 +31,7 @@ say (const char *sentence)
   char line[1200];
   int length = snprintf (line, sizeof line, "spark-guard: %s\n", sentence);
 
-  scribe_say (line, (size_t) length); /* nobody listens: no reason not to guard */
+  child_say (line, (size_t) length); /* nobody listens: no reason not to guard */
 }
 
 /* A full or read-only disk is no reason not to guard. */
@@ -189,7 +190,8 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
   memset (g, 0, sizeof *g);
   g->options = *options;
   g->run_fd = g->lock_fd = g->log_fd = g->intent_fd = g->meminfo_fd = g->state_fd = g->signal_fd = g->drop_caches_fd = -1;
-  g->scribe.helper.socket_fd = g->shrinker.socket_fd = -1;
+  g->herald = HERALD_NONE;
+  g->scribe.helper = g->scribe.stones = g->shrinker = HELPER_NONE;
   g->watchdog_ns = guard_notify_open ();
   g->started_ns = clock_boot_ns ();
   g->reserve_bytes = options->reserve_bytes;
@@ -204,7 +206,7 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
     say_trouble (errno, "cannot make " INTENT_FILE, "a guard that takes this one's place will not know of a kill under way");
   g->kill_by = selftest_run (&place, error);
   if (g->kill_by == KILL_BY_NOTHING || open_signals (g, error) != 0
-      || scribe_start (&g->scribe, g->run_fd, g->log_fd, error) != 0
+      || scribe_start (&g->scribe, g->run_fd, g->log_fd, error) != 0 || herald_start (&g->herald, options->proc_dir, error) != 0
       || (g->drop_caches_fd >= 0 && shrinker_start (&g->shrinker, g->drop_caches_fd, error) != 0))
     return -1;
   report_start (&g->scribe, g->memory.total_bytes, g->memory.available_bytes, options->reserve_bytes, options->withhold_bytes,
@@ -243,7 +245,8 @@ guard_stop (struct guard *g)
 {
   guard_notify ("STOPPING=1");
   report_sentence (&g->scribe, "stop", NULL, "the guard ends: until another one starts, nothing keeps the reserve");
-  helper_stop (&g->scribe.helper);
+  scribe_stop (&g->scribe);
+  herald_stop (&g->herald);
   helper_stop (&g->shrinker);
   unlinkat (g->run_fd, "guard.state", 0);
   for (unsigned i = 0; i < g->table.count; i++)

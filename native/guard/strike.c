@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* The choice may take this long; whoever could not be read in it is judged by its last known use. */
 #define CHOICE_NS (3 * NS_PER_MS)
@@ -115,23 +114,17 @@ tell_foreign (struct guard *g, enum guilt guilt)
 
 /* --- how ----------------------------------------------------------------------------------------------------------- */
 
-/* Says the sentence in the container's own log. Before the kill, because its stderr dies with it; never waits: a full pipe
-   gets nothing. A regular file (rehearsals only) could wait for a disk: it is opened now and written after. */
-static int
-open_words (struct guard *g, const struct entry *victim, char *line, size_t size)
+/* Says the sentence in the container's own log. Before the kill, because its stderr dies with it. */
+static void
+say_words (struct guard *g, const struct entry *victim)
 {
-  struct stat status;
-  int fd = kill_open_stderr (victim, &g->table.place, victim->kill_by == KILL_BY_PROCESS_GROUP);
+  char line[640];
+  cleanup_close int held_fd = kill_hold_stderr (victim, &g->table.place, victim->kill_by == KILL_BY_PROCESS_GROUP);
 
-  if (fd < 0)
-    return -1;
-  int length = snprintf (line, size, "spark-guard: %s\n", g->record.sentence);
-  if (fstat (fd, &status) == 0 && S_ISREG (status.st_mode))
-    return fd;
-  if (write (fd, line, (size_t) length) < 0)
-    line[0] = '\0';
-  close (fd);
-  return -1;
+  if (held_fd < 0)
+    return;
+  int length = snprintf (line, sizeof line, "spark-guard: %s\n", g->record.sentence);
+  herald_say (&g->herald, held_fd, line, (size_t) length);
 }
 
 /* A forecast is enough against one that holds more than it was granted; that memory goes past every ledger is enough where the
@@ -157,7 +150,6 @@ void
 guard_strike (struct guard *g, const struct judgement *judgement, uint64_t now_ns)
 {
   enum guilt guilt;
-  char line[640];
   bool forecast = judgement->verdict != VERDICT_UNDER_RESERVE;
 
   if (now_ns < (forecast ? g->forecast_after_ns : g->judge_after_ns))
@@ -180,15 +172,13 @@ guard_strike (struct guard *g, const struct judgement *judgement, uint64_t now_n
                                      .use_bytes = entry_use_bytes (victim),
                                      .lowest_bytes = g->memory.available_bytes,
                                      .highest_bytes = g->memory.available_bytes };
-  cleanup_close int words_fd = open_words (g, victim, line, sizeof line);
+  say_words (g, victim);
   /* Written first: should this guard be killed now, the next one knows. */
   intent_decide (g->intent_fd, victim, &g->record, &g->aftermath);
   int result = kill_entry (victim), status = errno;
   bool struck = result == 0 || !entry_alive (victim);
   intent_state (g->intent_fd, struck ? INTENT_STRUCK : INTENT_NONE);
 
-  if (words_fd >= 0 && write (words_fd, line, strlen (line)) < 0)
-    line[0] = '\0';
   if (!struck)
     {
       char sentence[320];

@@ -6,6 +6,7 @@
 #include "guard/usage.h"
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/signalfd.h>
 
 #define HOUSEKEEPING_NS (1 * NS_PER_SECOND)
@@ -38,12 +39,32 @@ watch_soft_line (struct guard *g)
 static void
 revive_helpers (struct guard *g)
 {
-  struct spark_error error;
+  struct spark_error unsaid;
+  bool scribe = scribe_revive (&g->scribe, g->run_fd, g->log_fd);
+  bool herald = herald_ended (&g->herald) && herald_start (&g->herald, g->options.proc_dir, &unsaid) == 0;
+  bool shrinker = g->drop_caches_fd >= 0 && helper_ended (&g->shrinker)
+                  && shrinker_start (&g->shrinker, g->drop_caches_fd, &unsaid) == 0;
 
-  if (helper_ended (&g->scribe.helper) && scribe_start (&g->scribe, g->run_fd, g->log_fd, &error) == 0)
+  if ((scribe || herald || shrinker) && g->realtime.locked)
+    realtime_lock_memory ();
+  if (scribe)
     report_sentence (&g->scribe, "warning", NULL, "the guard's log process ended and was started again: events may be missing");
-  if (g->drop_caches_fd >= 0 && helper_ended (&g->shrinker))
-    shrinker_start (&g->shrinker, g->drop_caches_fd, &error);
+}
+
+static void
+tell_lost (struct guard *g)
+{
+  char sentence[160];
+  uint64_t lost = g->scribe.lost;
+
+  if (lost == g->lost_told)
+    return;
+  snprintf (sentence, sizeof sentence, "%llu events, log lines or tombstones were lost, because nobody took them in time (a disk that does not answer?)",
+            (unsigned long long) (lost - g->lost_told));
+  report_sentence (&g->scribe, "warning", NULL, sentence);
+  if (g->scribe.lost == lost)
+    g->lost_told = lost;
+  g->scribe.lost = lost; /* this sentence itself is no loss: it is said again */
 }
 
 /* Without its directories it would hear of no container any more, and nobody would see its lock: whoever keeps it running
@@ -82,6 +103,7 @@ keep_house (struct guard *g, uint64_t now_ns)
     }
   table_sweep (&g->table);
   revive_helpers (g);
+  tell_lost (g);
   make_missing (g);
   devices_find (g->table.entries, g->table.count, &g->device_turn, g->options.proc_dir, clock_boot_ns () + DEVICES_NS);
   if (!g->soft && now_ns - g->calm_ns >= STOCK_NS)

@@ -83,7 +83,7 @@ test_many_descriptors (void)
   CHECK (descriptors_of (scribe.helper.pid) == 8);
   for (size_t i = 0; i < sizeof held / sizeof held[0]; i++)
     close (held[i]);
-  helper_stop (&scribe.helper);
+  scribe_stop (&scribe);
   test_done ("however many files are open, the scribe has its own and no other");
 }
 
@@ -103,7 +103,7 @@ test_ordinary_priority (void)
   scribe_event (&scribe, "{\"ordinary\":1}");
   CHECK (file_gets ("events.jsonl", "{\"ordinary\":1}"));
   CHECK (sched_getscheduler (scribe.helper.pid) == SCHED_OTHER);
-  helper_stop (&scribe.helper);
+  scribe_stop (&scribe);
   test_done ("its child processes are not real-time");
 }
 
@@ -131,6 +131,7 @@ test_full_stderr (void)
   kill (scribe.helper.pid, SIGKILL); /* should it wait for that stderr */
   waitpid (scribe.helper.pid, NULL, 0);
   close (scribe.helper.socket_fd);
+  helper_stop (&scribe.stones);
   close (full[0]);
   close (full[1]);
   close (own);
@@ -157,7 +158,7 @@ one_line (const char *journal_stream, char *said, size_t size)
   scribe_log (&scribe, LOG_CRIT, "spark-guard: killed a > b");
   ssize_t length = read (stream[0], said, size - 1);
   said[length > 0 ? length : 0] = '\0';
-  helper_stop (&scribe.helper);
+  scribe_stop (&scribe);
   close (stream[0]);
   close (stream[1]);
   close (own);
@@ -189,13 +190,28 @@ test_shrinker (void)
   kill (scribe.helper.pid, SIGSTOP); /* a disk that does not answer */
   CHECK (shrinker_drop_caches (&shrinker) == 0 && file_gets ("drop_caches", "2\n"));
   kill (scribe.helper.pid, SIGCONT);
-  helper_stop (&scribe.helper);
+  scribe_stop (&scribe);
   test_done ("caches are dropped though the scribe is stuck");
   kill (shrinker.pid, SIGKILL);
   for (int waited_ms = 0; waited_ms < PATIENCE_MS && !helper_ended (&shrinker); waited_ms += 5)
     poll (NULL, 0, 5);
   CHECK (helper_ended (&shrinker) && shrinker_drop_caches (&shrinker) != 0);
   test_done ("one that has ended is noticed");
+}
+
+static void
+test_stuck_log (void)
+{
+  struct scribe scribe = { 0 };
+
+  CHECK (scribe_start (&scribe, run_fd, run_fd, &error) == 0);
+  kill (scribe.helper.pid, SIGSTOP); /* an event log that does not answer */
+  scribe_kill (&scribe, 1, "{\"type\":\"kill\"}", false);
+  scribe_tombstone (&scribe, 1, "cools-down", "{\"kills\":1}");
+  CHECK (file_gets ("tombstones/cools-down.json", "{\"kills\":1}"));
+  kill (scribe.helper.pid, SIGCONT);
+  scribe_stop (&scribe);
+  test_done ("a tombstone, by which a container cools down, does not wait for an event log that is stuck");
 }
 
 static void
@@ -211,7 +227,7 @@ test_reopen (void)
   scribe_event (&scribe, "{\"event\":\"new\"}");
   CHECK (file_gets ("events.jsonl", "{\"event\":\"new\"}\n") && strstr (text, "between") == NULL);
   CHECK (file_gets ("events.jsonl.1", "between"));
-  helper_stop (&scribe.helper);
+  scribe_stop (&scribe);
   test_done ("a rotated event log is opened anew, and none is lost between");
 }
 
@@ -230,7 +246,7 @@ test_tombstones_kept (void)
     }
   CHECK (scribe_start (&scribe, run_fd, run_fd, &error) == 0);
   scribe_tombstone (&scribe, 1, "newest", "{}");
-  helper_stop (&scribe.helper); /* waits until all is done */
+  scribe_stop (&scribe); /* waits until all is done */
   CHECK (tombstones () == SCRIBE_TOMBSTONES_KEPT);
   CHECK (faccessat (run_fd, "tombstones/newest.json", F_OK, 0) == 0);
   CHECK (faccessat (run_fd, "tombstones/old-6.json", F_OK, 0) != 0 && faccessat (run_fd, "tombstones/old-104.json", F_OK, 0) == 0);
@@ -239,7 +255,7 @@ test_tombstones_kept (void)
   snprintf (name, sizeof name, "rm -r %s/tombstones", directory);
   CHECK (scribe_start (&scribe, run_fd, run_fd, &error) == 0 && system (name) == 0);
   scribe_tombstone (&scribe, 1, "after", "{}");
-  helper_stop (&scribe.helper);
+  scribe_stop (&scribe);
   CHECK (tombstones () == 1);
   test_done ("a directory of tombstones that was removed is made anew");
 }
@@ -258,6 +274,7 @@ main (void)
   test_full_stderr ();
   test_journal ();
   test_shrinker ();
+  test_stuck_log ();
   test_reopen ();
   test_tombstones_kept ();
   snprintf (command, sizeof command, "rm -r %s", directory);

@@ -1,9 +1,14 @@
 /* What the guard opens as a container's stderr, and what it leaves alone: a process of ours holds each in turn. */
 #include "common/cleanup.h"
+#include "guard/herald.h"
 #include "guard/kill.h"
 #include "test/check.h"
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <signal.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -51,7 +56,7 @@ static bool
 opens (int stderr_fd, bool regular_files)
 {
   struct entry e = holder_start (stderr_fd);
-  cleanup_close int fd = kill_open_stderr (&e, &place, regular_files);
+  cleanup_close int fd = kill_hold_stderr (&e, &place, regular_files);
   bool opened = fd >= 0;
 
   holder_end (&e);
@@ -67,11 +72,17 @@ test_streams (void)
   if (pipe2 (pipe_fds, O_CLOEXEC) != 0)
     abort ();
   struct entry e = holder_start (pipe_fds[1]);
-  int fd = kill_open_stderr (&e, &place, false);
-  CHECK (fd >= 0 && write (fd, "hello", 5) == 5 && read (pipe_fds[0], text, 5) == 5 && strcmp (text, "hello") == 0);
+  struct herald herald = HERALD_NONE;
+  struct spark_error error;
+  CHECK (herald_start (&herald, "/proc", &error) == 0);
+  int fd = kill_hold_stderr (&e, &place, false);
+  CHECK (fd >= 0);
+  herald_say (&herald, fd, "hello", 5);
+  CHECK (read (pipe_fds[0], text, 5) == 5 && strcmp (text, "hello") == 0);
   close (fd);
+  herald_stop (&herald);
   holder_end (&e);
-  CHECK (kill_open_stderr (&e, &place, false) < 0); /* dead */
+  CHECK (kill_hold_stderr (&e, &place, false) < 0); /* dead */
   CHECK (!opens (pipe_fds[0], false));              /* open for reading only */
   close (pipe_fds[0]);
   close (pipe_fds[1]);
@@ -121,10 +132,77 @@ test_left_alone (void)
   rmdir (directory);
 }
 
+/* A page that never comes: whoever touches it waits until it is killed. Returns NULL where that is not allowed. */
+static char *
+endless_page (void)
+{
+  int fd = (int) syscall (SYS_userfaultfd, O_CLOEXEC);
+  struct uffdio_api api = { .api = UFFD_API };
+  char *page = mmap (NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  struct uffdio_register region = { .range = { (uintptr_t) page, 4096 }, .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+  return fd >= 0 && ioctl (fd, UFFDIO_API, &api) == 0 && ioctl (fd, UFFDIO_REGISTER, &region) == 0 ? page : NULL;
+}
+
+/* A container that writes such a page into its stderr, and so holds the pipe's lock for as long as it lives. */
+static void
+test_held_pipe (void)
+{
+  struct herald herald = HERALD_NONE;
+  struct spark_error error;
+  int pipe_fds[2], ready[2];
+  char byte = 'n', text[8] = "";
+
+  if (pipe2 (pipe_fds, O_CLOEXEC) != 0 || pipe2 (ready, O_CLOEXEC) != 0 || herald_start (&herald, "/proc", &error) != 0)
+    abort ();
+  pid_t pid = fork ();
+  if (pid == 0)
+    {
+      char *page = endless_page ();
+      dup2 (pipe_fds[1], STDERR_FILENO);
+      alarm (30);
+      byte = page != NULL ? 'y' : 'n';
+      if (write (ready[1], &byte, 1) != 1 || page == NULL)
+        _exit (1);
+      _exit (write (STDERR_FILENO, page, 4096) == 4096);
+    }
+  CHECK (read (ready[0], &byte, 1) == 1);
+  struct entry e = { .used = true, .pid = pid, .pid_fd = (int) syscall (SYS_pidfd_open, pid, 0), .events_fd = -1, .procs_dir_fd = -1,
+                     .usage_dir_fd = -1 };
+  if (byte != 'y')
+    test_skip ("a container that holds its stderr for ever holds up nobody but the herald", "userfaultfd is not allowed here");
+  else
+    {
+      usleep (100000); /* it faults */
+      int fd = kill_hold_stderr (&e, &place, false);
+      CHECK (fd >= 0 && !herald_say (&herald, fd, "one", 3) && herald.unanswered == 1);
+      CHECK (!herald_say (&herald, fd, "two", 3) && herald.unanswered == 1);
+      close (fd);
+      test_done ("a container that holds its stderr for ever holds up nobody but the herald");
+    }
+  holder_end (&e);
+
+  e = holder_start (pipe_fds[1]);
+  int fd = kill_hold_stderr (&e, &place, false);
+  fcntl (pipe_fds[0], F_SETFL, O_NONBLOCK);
+  for (int i = 0; i < 1000 && !herald_say (&herald, fd, "two", 3); i++)
+    usleep (1000);
+  ssize_t length = read (pipe_fds[0], text, sizeof text - 1);
+  CHECK (length >= 3 && strcmp (text + length - 3, "two") == 0);
+  test_done ("once that one is dead the herald speaks again");
+  close (fd);
+  holder_end (&e);
+  herald_stop (&herald);
+  int all[] = { pipe_fds[0], pipe_fds[1], ready[0], ready[1] };
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+    close (all[i]);
+}
+
 int
 main (void)
 {
   test_streams ();
+  test_held_pipe ();
   test_left_alone ();
   return check_done ();
 }
