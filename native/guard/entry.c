@@ -162,12 +162,31 @@ open_huge_v1 (struct entry *e, const struct spark_container *c, const struct ent
     e->huge_count = huge_pages_open (huge, e->huge_fds);
 }
 
+/* The path below its hierarchy's mount: "/sys/fs/cgroup/freezer/docker/1" is "/docker/1". */
+static const char *
+path_in_hierarchy (const char *path, const struct entry_place *place)
+{
+  size_t root_length = strlen (place->cgroup_root);
+  const char *below = strncmp (path, place->cgroup_root, root_length) == 0 && path[root_length] == '/' ? strchr (path + root_length + 1, '/') : NULL;
+
+  return below != NULL ? below : path;
+}
+
+/* Beside a v1 freezer cgroup, which is made for the container, the v2 one may be that of whoever started it (a login, an engine's
+   service), with others in it. It is the container's own where both hierarchies give it the same place, as runtimes do. */
+static bool
+v2_is_own (const struct spark_container *c, const struct entry_place *place)
+{
+  return strcmp (path_in_hierarchy (c->cgroup_v2, place), path_in_hierarchy (c->cgroup_freezer, place)) == 0;
+}
+
 static void
 open_cgroups (struct entry *e, const struct spark_container *c, const struct entry_place *place, struct spark_error *note)
 {
-  cleanup_close int v2 = c->cgroup_v2[0] != '\0' ? cgroup_open (c->cgroup_v2, true, c, place, note) : -1;
   cleanup_close int memory = c->cgroup_memory[0] != '\0' ? cgroup_open (c->cgroup_memory, false, c, place, note) : -1;
   cleanup_close int freezer = c->cgroup_freezer[0] != '\0' ? cgroup_open (c->cgroup_freezer, false, c, place, note) : -1;
+  bool use_v2 = c->cgroup_v2[0] != '\0' && (freezer < 0 || v2_is_own (c, place));
+  cleanup_close int v2 = use_v2 ? cgroup_open (c->cgroup_v2, true, c, place, note) : -1;
 
   if (v2 >= 0)
     {
@@ -180,12 +199,14 @@ open_cgroups (struct entry *e, const struct spark_container *c, const struct ent
       e->stat_is_v2 = e->stat_fd >= 0;
       e->huge_count = huge_pages_open (v2, e->huge_fds);
     }
+  /* However it is killed: what is frozen (paused) dies only when it is thawed. */
+  if (freezer >= 0)
+    e->freezer_fd = cgroup_file (freezer, "freezer.state", O_RDWR);
   if (e->kill_by == KILL_BY_NOTHING && freezer >= 0)
     {
       if (e->procs_dir_fd >= 0)
         close (e->procs_dir_fd);
       e->procs_dir_fd = fcntl (freezer, F_DUPFD_CLOEXEC, 3);
-      e->freezer_fd = cgroup_file (freezer, "freezer.state", O_RDWR);
       if (e->procs_dir_fd >= 0 && e->freezer_fd >= 0)
         e->kill_by = KILL_BY_FREEZER;
     }

@@ -56,7 +56,7 @@ struct entry {
   int kill_fd;         /* cgroup.kill */
   int events_fd;       /* v2 cgroup.events */
   int procs_dir_fd;    /* cgroup that it is killed by, for its cgroup.procs */
-  int freezer_fd;      /* v1 freezer.state */
+  int freezer_fd;      /* v1 freezer.state, wherever it has one */
   int stat_fd;         /* memory.stat, v1 or v2 */
   int usage_dir_fd;    /* cgroup to find its processes by, for the same */
   int ledger_fd;

@@ -67,13 +67,25 @@ kill_init (const struct entry *e)
   return (int) syscall (SYS_pidfd_send_signal, e->pid_fd, SIGKILL, NULL, 0);
 }
 
+void
+kill_thaw (const struct entry *e)
+{
+  if (e->freezer_fd >= 0 && write_word (e->freezer_fd, "THAWED") != 0)
+    return;
+}
+
 int
 kill_as_planned (const struct entry *e)
 {
   switch (e->kill_by)
     {
     case KILL_BY_CGROUP_KILL:
-      return write_word (e->kill_fd, "1");
+      {
+        int result = write_word (e->kill_fd, "1"), status = errno;
+        kill_thaw (e);
+        errno = status;
+        return result;
+      }
     case KILL_BY_FREEZER:
       return kill_frozen (e);
     case KILL_BY_PROCESS_GROUP:
@@ -82,7 +94,12 @@ kill_as_planned (const struct entry *e)
         return 0;
       break;
     case KILL_BY_INIT:
-      return kill_init (e);
+      {
+        int result = kill_init (e), status = errno;
+        kill_thaw (e);
+        errno = status;
+        return result;
+      }
     case KILL_BY_NOTHING:
       break;
     }
@@ -103,13 +120,6 @@ kill_entry (const struct entry *e)
     return 0;
   errno = status;
   return result;
-}
-
-void
-kill_thaw (const struct entry *e)
-{
-  if (e->kill_by == KILL_BY_FREEZER && write_word (e->freezer_fd, "THAWED") != 0)
-    return;
 }
 
 bool

@@ -21,7 +21,7 @@ const char guard_usage[]
     "It logs to stderr and ends on SIGTERM. What it writes where: docs/formats.md, section 8.\n";
 
 static int
-parse_number (const char *name, const char *text, uint64_t most, uint64_t *value, struct spark_error *error)
+parse_number (const char *name, const char *text, uint64_t least, uint64_t most, uint64_t *value, struct spark_error *error)
 {
   uint64_t number = 0;
   bool digits = *text != '\0';
@@ -29,9 +29,9 @@ parse_number (const char *name, const char *text, uint64_t most, uint64_t *value
   for (const char *at = text; digits && *at != '\0'; at++)
     digits = *at >= '0' && *at <= '9' && !__builtin_mul_overflow (number, (uint64_t) 10, &number)
              && !__builtin_add_overflow (number, (uint64_t) (*at - '0'), &number);
-  if (!digits || number > most)
-    return spark_fail (error, 0, "%s got \"%.64s\": give a whole number from 0 to %llu, digits only", name, text,
-                       (unsigned long long) most);
+  if (!digits || number < least || number > most)
+    return spark_fail (error, 0, "%s got \"%.64s\": give a whole number from %llu to %llu, digits only", name, text,
+                       (unsigned long long) least, (unsigned long long) most);
   *value = number;
   return 0;
 }
@@ -63,10 +63,10 @@ parse_one (const char *name, const char *value, struct guard_options *o, struct 
                : spark_fail (error, 0, "--on-foreign got \"%.64s\": give nothing or kill-largest", value);
     }
   if (strcmp (name, "--reserve-bytes") == 0)
-    return parse_number (name, value, UINT64_MAX >> 11, &o->reserve_bytes, error);
+    return parse_number (name, value, 1, UINT64_MAX >> 11, &o->reserve_bytes, error);
   if (strcmp (name, "--withhold-bytes") == 0)
-    return parse_number (name, value, UINT64_MAX >> 11, &o->withhold_bytes, error);
-  if (parse_number (name, value, INT_MAX, &number, error) != 0)
+    return parse_number (name, value, 0, UINT64_MAX >> 11, &o->withhold_bytes, error);
+  if (parse_number (name, value, 0, INT_MAX, &number, error) != 0)
     return -1;
   o->ready_fd = (int) number;
   return 0;
@@ -126,8 +126,6 @@ guard_options_parse (int argc, char **argv, struct guard_options *o, struct spar
   if (o->run_dir == NULL || o->log_dir == NULL || !reserve_given)
     return spark_fail (error, 0, "%s is missing: give it, as in spark-guard --run-dir /run/spark-run --log-dir /var/log/spark-run --reserve-bytes 8589934592",
                        o->run_dir == NULL ? "--run-dir" : o->log_dir == NULL ? "--log-dir" : "--reserve-bytes");
-  if (o->reserve_bytes == 0)
-    return spark_fail (error, 0, "--reserve-bytes is 0: a guard without a reserve would never act, give at least 1");
   if (o->meminfo == NULL)
     o->meminfo = "/proc/meminfo";
   return 0;

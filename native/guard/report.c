@@ -32,7 +32,7 @@ guilt_text (enum guilt guilt)
       return "; no book of the kernel or of a container shows where the memory went: of the containers that use the GPU it was "
              "the first in line";
     case GUILT_LARGEST:
-      return "; it went to processes outside the registered containers, and the policy (onForeign: kill-largest) has the largest "
+      return "; the memory went to processes outside the registered containers, and the policy (onForeign: kill-largest) has the largest "
              "container die for it";
     case GUILT_OVER_BUDGET:
     case GUILT_NOBODY:

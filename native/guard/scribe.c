@@ -5,7 +5,7 @@
 #include "common/registry.h"
 #include "guard/intent.h"
 #include "guard/scribe_child.h"
-#include "guard/tombstones.h"
+#include "guard/teller.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-enum kind { KIND_EVENT = 'E', KIND_KILL = 'K', KIND_KILL_AGAIN = 'k', KIND_LOG = 'L', KIND_REOPEN = 'R' };
+enum kind { KIND_EVENT = 'E', KIND_KILL = 'K', KIND_KILL_AGAIN = 'k', KIND_REOPEN = 'R' };
 
 /* So much of the event log's end is looked through for an event that may be there already. */
 enum { TAIL_BYTES = 256 * 1024 };
@@ -27,34 +27,18 @@ static char message[SCRIBE_MESSAGE_MAX];
 
 /* --- the child ----------------------------------------------------------------------------------------------------- */
 
-/* systemd.exec(5): the device and inode of the stream that leads to the journal. It takes "<level>" before a line (sd-daemon(3)). */
-static bool
-stderr_is_journal (void)
-{
-  const char *stream = getenv ("JOURNAL_STREAM");
-  unsigned long long device, inode;
-  struct stat status;
-
-  return stream != NULL && sscanf (stream, "%llu:%llu", &device, &inode) == 2 && fstat (STDERR_FILENO, &status) == 0
-         && status.st_dev == device && status.st_ino == inode;
-}
-
-/* The text is `<level>line`. */
-static void
-say_log (const char *text, size_t length, bool to_journal)
-{
-  const char *line = memchr (text, '>', length);
-
-  if (line == NULL || to_journal)
-    child_say (text, length);
-  else
-    child_say (line + 1, length - (size_t) (line + 1 - text));
-}
-
+/* Without ever waiting for the other end of what is no file; such a thing is told like a full disk. */
 static int
 open_events (int log_fd)
 {
-  return openat (log_fd, "events.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+  struct stat status;
+  cleanup_close int fd = openat (log_fd, "events.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+
+  if (fd < 0 || fstat (fd, &status) != 0 || !S_ISREG (status.st_mode))
+    return -1;
+  int result = fd;
+  fd = -1;
+  return result;
 }
 
 /* Half a line on a full disk would spoil the next one as well: it is taken back, unless somebody else wrote after it. */
@@ -85,7 +69,7 @@ is_there (int log_fd, const char *line)
   struct stat status;
   cleanup_free char *tail = malloc (TAIL_BYTES); /* not of the guard's locked memory */
   const char *event = strstr (line, "\"type\":");
-  cleanup_close int fd = openat (log_fd, "events.jsonl", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  cleanup_close int fd = openat (log_fd, "events.jsonl", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
   if (tail == NULL || event == NULL || fd < 0 || fstat (fd, &status) != 0)
     return false;
@@ -98,7 +82,6 @@ static void
 work (int socket_fd, const int *fds)
 {
   const int run_fd = fds[0], log_fd = fds[1];
-  const bool to_journal = stderr_is_journal ();
   cleanup_close int lock_fd = child_wait_for_the_one_before (run_fd, "scribe.lock"), events_fd = open_events (log_fd);
   cleanup_close int intent_fd = openat (run_fd, INTENT_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
@@ -126,9 +109,6 @@ work (int socket_fd, const int *fds)
               intent_tell (intent_fd, INTENT_EVENT_AT, killed_ns);
             break;
           }
-        case KIND_LOG:
-          say_log (text, text_length, to_journal);
-          break;
         case KIND_REOPEN:
           if (events_fd >= 0)
             close (events_fd);
@@ -143,59 +123,42 @@ work (int socket_fd, const int *fds)
 /* --- the guard's side ---------------------------------------------------------------------------------------------- */
 
 static void
-send_message (struct scribe *scribe, size_t length)
+send_to (struct scribe *scribe, const struct helper *helper, int length)
 {
-  if (helper_send (&scribe->helper, message, length) != 0)
+  if (length < (int) sizeof message && helper_send (helper, message, (size_t) length) != 0)
     scribe->lost++;
-}
-
-static void
-send_line (struct scribe *scribe, enum kind kind, const char *line)
-{
-  int length = snprintf (message, sizeof message, "%c%s\n", kind, line);
-
-  if (length < (int) sizeof message)
-    send_message (scribe, (size_t) length);
 }
 
 void
 scribe_event (struct scribe *scribe, const char *json_line)
 {
-  send_line (scribe, KIND_EVENT, json_line);
+  send_to (scribe, &scribe->helper, snprintf (message, sizeof message, "%c%s\n", KIND_EVENT, json_line));
 }
 
 void
 scribe_kill (struct scribe *scribe, uint64_t killed_ns, const char *json_line, bool again)
 {
-  int length = snprintf (message, sizeof message, "%c%016" PRIx64 "%s\n", again ? KIND_KILL_AGAIN : KIND_KILL, killed_ns, json_line);
-
-  if (length < (int) sizeof message)
-    send_message (scribe, (size_t) length);
+  send_to (scribe, &scribe->helper,
+           snprintf (message, sizeof message, "%c%016" PRIx64 "%s\n", again ? KIND_KILL_AGAIN : KIND_KILL, killed_ns, json_line));
 }
 
 void
 scribe_log (struct scribe *scribe, int level, const char *line)
 {
-  int length = snprintf (message, sizeof message, "%c<%d>%s\n", KIND_LOG, level, line);
-
-  if (length < (int) sizeof message)
-    send_message (scribe, (size_t) length);
+  send_to (scribe, &scribe->teller, snprintf (message, sizeof message, "%c<%d>%s\n", TELLER_LOG, level, line));
 }
 
 void
 scribe_tombstone (struct scribe *scribe, uint64_t killed_ns, const char *id, const char *json)
 {
-  int length = snprintf (message, sizeof message, "%016" PRIx64 "%s\n%s\n", killed_ns, id, json);
-
-  if (length < (int) sizeof message && helper_send (&scribe->stones, message, (size_t) length) != 0)
-    scribe->lost++;
+  send_to (scribe, &scribe->teller,
+           snprintf (message, sizeof message, "%c%016" PRIx64 "%s\n%s\n", TELLER_TOMBSTONE, killed_ns, id, json));
 }
 
 void
 scribe_reopen (struct scribe *scribe)
 {
-  message[0] = KIND_REOPEN;
-  send_message (scribe, 1);
+  send_to (scribe, &scribe->helper, snprintf (message, sizeof message, "%c", KIND_REOPEN));
 }
 
 static int
@@ -209,26 +172,26 @@ start_log (struct scribe *scribe, int run_fd, int log_fd, struct spark_error *er
 int
 scribe_start (struct scribe *scribe, int run_fd, int log_fd, struct spark_error *error)
 {
-  scribe->stones = HELPER_NONE;
-  return start_log (scribe, run_fd, log_fd, error) != 0 ? -1 : tombstones_start (&scribe->stones, run_fd, error);
+  scribe->teller = HELPER_NONE;
+  return start_log (scribe, run_fd, log_fd, error) != 0 ? -1 : teller_start (&scribe->teller, run_fd, error);
 }
 
 bool
 scribe_revive (struct scribe *scribe, int run_fd, int log_fd)
 {
   struct spark_error unsaid;
-  bool log_ended = helper_ended (&scribe->helper), stones_ended = helper_ended (&scribe->stones);
+  bool log_ended = helper_ended (&scribe->helper), teller_ended = helper_ended (&scribe->teller);
 
   if (log_ended)
     log_ended = start_log (scribe, run_fd, log_fd, &unsaid) == 0;
-  if (stones_ended)
-    stones_ended = tombstones_start (&scribe->stones, run_fd, &unsaid) == 0;
-  return log_ended || stones_ended;
+  if (teller_ended)
+    teller_ended = teller_start (&scribe->teller, run_fd, &unsaid) == 0;
+  return log_ended || teller_ended;
 }
 
 void
 scribe_stop (struct scribe *scribe)
 {
   helper_stop (&scribe->helper);
-  helper_stop (&scribe->stones);
+  helper_stop (&scribe->teller);
 }

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 struct scribe {
-  struct helper helper; /* events and log */
-  struct helper stones; /* tombstones */
+  struct helper helper; /* events */
+  struct helper teller; /* tombstones and log */
   uint64_t lost; /* messages that could not be handed over */
 };
 

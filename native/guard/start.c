@@ -25,6 +25,9 @@
    busy machine lets it run; a guard holds it on. */
 enum { LOCK_TRIES = 200, LOCK_RETRY_MS = 10, SIZE_TEXT = 24 };
 
+/* Its own descriptors and some containers; as many as it can ever use; what the stack is touched for (realtime.c), and room above. */
+enum { FILES_NEEDED = 64, FILES_WANTED = 4096, STACK_BYTES = 512 << 10 };
+
 static void
 say (const char *sentence)
 {
@@ -44,12 +47,16 @@ say_trouble (int status, const char *what, const char *consequence)
   say (sentence);
 }
 
-/* Opens a directory, making it and its parents where they are missing. */
+/* Opens a directory, making it and its parents where they are missing. What is there already is not made again: that would wait for
+   the disk. */
 static int
 open_directory (const char *path, struct spark_error *error)
 {
   char partial[256];
+  int there = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+  if (there >= 0)
+    return there;
   for (size_t at = 1; at <= strlen (path); at++)
     if (path[at] == '/' || path[at] == '\0')
       {
@@ -91,9 +98,6 @@ open_files (struct guard *g, struct spark_error *error)
   g->log_fd = open_directory (o->log_dir, error);
   if (g->log_fd < 0 || take_lock (g, error) != 0)
     return -1;
-  cleanup_close int events_fd = openat (g->log_fd, "events.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (events_fd < 0)
-    say_trouble (errno, "cannot open events.jsonl", "until it can be opened, events are told here only");
   g->meminfo_fd = open (o->meminfo, O_RDONLY | O_CLOEXEC);
   if (g->meminfo_fd < 0 || spark_meminfo_read (g->meminfo_fd, o->withhold_bytes, &g->memory) != 0)
     return spark_fail (error, errno, "cannot read MemTotal and MemAvailable from %s", o->meminfo);
@@ -110,6 +114,8 @@ check_reserve (const struct guard *g, struct spark_error *error)
 
   if (g->options.reserve_bytes < g->memory.total_bytes)
     return 0;
+  if (g->memory.total_bytes == 0)
+    return spark_fail (error, 0, "all of this machine's memory is withheld: give a smaller --withhold-bytes");
   return spark_fail (error, 0, "the reserve of %s is not less than the %s of memory of this machine%s: give a smaller --reserve-bytes",
                      spark_size_format (g->options.reserve_bytes, reserve, sizeof reserve),
                      spark_size_format (g->memory.total_bytes, total, sizeof total),
@@ -119,9 +125,14 @@ check_reserve (const struct guard *g, struct spark_error *error)
 static int
 open_signals (struct guard *g, struct spark_error *error)
 {
+  /* None of these is meant for it, and none may end it: a logrotate with the wrong signal must not leave the host unguarded. */
+  static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGXFSZ, SIGXCPU };
   sigset_t taken;
 
-  signal (SIGPIPE, SIG_IGN);
+  for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+    signal (ignored[i], SIG_IGN);
+  for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+    signal (number, SIG_IGN);
   sigemptyset (&taken);
   sigaddset (&taken, SIGTERM);
   sigaddset (&taken, SIGINT);
@@ -133,17 +144,29 @@ open_signals (struct guard *g, struct spark_error *error)
   return g->signal_fd < 0 ? spark_fail (error, errno, "cannot receive signals") : 0;
 }
 
-static void
-raise_file_limit (void)
+static int
+raise_limits (struct spark_error *error)
 {
-  struct rlimit files;
+  struct rlimit files, stack;
 
-  /* Eight files for each container, and four books of huge pages. */
-  if (getrlimit (RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < 4096)
+  if (getrlimit (RLIMIT_STACK, &stack) == 0 && stack.rlim_cur < STACK_BYTES)
     {
-      files.rlim_cur = files.rlim_max < 4096 ? files.rlim_max : 4096;
-      setrlimit (RLIMIT_NOFILE, &files);
+      stack.rlim_cur = stack.rlim_max < STACK_BYTES ? stack.rlim_max : STACK_BYTES;
+      setrlimit (RLIMIT_STACK, &stack);
+      if (stack.rlim_cur < STACK_BYTES)
+        return spark_fail (error, 0, "this guard may use %llu KiB of stack (ulimit -s), it needs %d: allow that",
+                           (unsigned long long) stack.rlim_cur >> 10, STACK_BYTES >> 10);
     }
+  /* Eight files for each container, and four books of huge pages. */
+  if (getrlimit (RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < FILES_WANTED)
+    {
+      files.rlim_cur = files.rlim_max < FILES_WANTED ? files.rlim_max : FILES_WANTED;
+      setrlimit (RLIMIT_NOFILE, &files);
+      if (files.rlim_cur < FILES_NEEDED)
+        return spark_fail (error, 0, "this guard may have %llu files open (ulimit -n), it needs at least %d: allow that",
+                           (unsigned long long) files.rlim_cur, FILES_NEEDED);
+    }
+  return 0;
 }
 
 static void
@@ -191,13 +214,14 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
   g->options = *options;
   g->run_fd = g->lock_fd = g->log_fd = g->intent_fd = g->meminfo_fd = g->state_fd = g->signal_fd = g->drop_caches_fd = -1;
   g->herald = HERALD_NONE;
-  g->scribe.helper = g->scribe.stones = g->shrinker = HELPER_NONE;
+  g->scribe.helper = g->scribe.teller = g->shrinker = HELPER_NONE;
   g->watchdog_ns = guard_notify_open ();
   g->started_ns = clock_boot_ns ();
   g->reserve_bytes = options->reserve_bytes;
   struct entry_place place = { options->proc_dir, options->cgroup_root, options->allow_process_groups };
 
-  raise_file_limit ();
+  if (raise_limits (error) != 0)
+    return -1;
   if (open_files (g, error) != 0 || check_reserve (g, error) != 0)
     return -1;
   g->intent_fd = intent_open (g->run_fd, options->proc_dir, &under_way);

@@ -97,12 +97,13 @@ choose (struct guard *g, enum guilt *guilt, uint64_t now_ns)
 static void
 tell_foreign (struct guard *g, enum guilt guilt)
 {
-  char sentence[320], available[SIZE_TEXT], reserve[SIZE_TEXT];
+  char sentence[480], available[SIZE_TEXT], reserve[SIZE_TEXT];
 
   if (g->foreign_told)
     return;
   g->foreign_told = true;
-  snprintf (sentence, sizeof sentence, "%s of memory is available and the reserve is %s, but %s: nothing is killed",
+  snprintf (sentence, sizeof sentence, "%s of memory is available and the reserve is %s, but %s: nothing is killed; end something on this host, or let the "
+            "largest container die for it (onForeign: kill-largest)",
             spark_size_format (g->memory.available_bytes, available, sizeof available),
             spark_size_format (g->reserve_bytes, reserve, sizeof reserve),
             guilt == GUILT_NOBODY   ? "no container that could be killed is registered"
@@ -199,10 +200,15 @@ guard_strike (struct guard *g, const struct judgement *judgement, uint64_t now_n
 /* --- after --------------------------------------------------------------------------------------------------------- */
 
 static void
-finish (struct guard *g, const char *sentence)
+finish (struct guard *g, const char *what)
 {
-  if (sentence != NULL)
-    report_sentence (&g->scribe, "warning", g->victim->id, sentence);
+  char sentence[SPARK_ID_MAX + 256];
+
+  if (what != NULL)
+    {
+      snprintf (sentence, sizeof sentence, "%s %s", g->victim->name[0] != '\0' ? g->victim->name : g->victim->id, what);
+      report_sentence (&g->scribe, "warning", g->victim->id, sentence);
+    }
   intent_state (g->intent_fd, INTENT_OVER);
   g->victim->dying = false;
   if (g->victim == &g->ghost)
@@ -268,11 +274,11 @@ guard_follow (struct guard *g, uint64_t now_ns)
       finish (g, NULL);
       break;
     case AFTER_NOTHING:
-      finish (g, "the killed container is gone but its memory did not come back: judging again");
+      finish (g, "was killed and is gone, but its memory did not come back: judging again");
       break;
     case AFTER_STUCK:
       g->victim->spent = true;
-      finish (g, "the killed container does not die (a process may be stuck in the driver): judging again without it");
+      finish (g, "was killed and does not die (a process may be stuck in the driver): judging again without it");
       break;
     }
 }

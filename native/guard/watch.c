@@ -4,10 +4,12 @@
 #include "guard/devices.h"
 #include "guard/psi.h"
 #include "guard/usage.h"
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 
 #define HOUSEKEEPING_NS (1 * NS_PER_SECOND)
 /* Stock is taken this often while memory is plentiful, and use is refreshed this often while it is short. */
@@ -67,14 +69,25 @@ tell_lost (struct guard *g)
   g->scribe.lost = lost; /* this sentence itself is no loss: it is said again */
 }
 
-/* Without its directories it would hear of no container any more, and nobody would see its lock: whoever keeps it running
-   starts one that makes them anew. */
+/* Without its directories it would hear of no container any more, without its lock nobody would see it, and another one would act beside
+   it: whoever keeps it running starts one that makes them anew. */
 static void
-end_unseen (struct guard *g)
+end_unseen (struct guard *g, const char *what)
 {
-  report_sentence (&g->scribe, "warning", NULL,
-                   "the run directory was removed or moved away under the guard: it ends, to be started again");
+  char sentence[160];
+
+  snprintf (sentence, sizeof sentence, "%s was removed or moved away under the guard: it ends, to be started again", what);
+  report_sentence (&g->scribe, "warning", NULL, sentence);
   g->stop = g->failed = true;
+}
+
+static bool
+lock_is_there (const struct guard *g)
+{
+  struct stat held, named;
+
+  return fstat (g->lock_fd, &held) != 0
+         || (fstatat (g->run_fd, "guard.lock", &named, AT_SYMLINK_NOFOLLOW) == 0 && named.st_ino == held.st_ino);
 }
 
 /* What could not be made at start because /run was full. */
@@ -98,7 +111,12 @@ keep_house (struct guard *g, uint64_t now_ns)
   g->housekept_ns = now_ns;
   if (table_check (&g->table, g->options.run_dir) != 0)
     {
-      end_unseen (g);
+      end_unseen (g, "the run directory");
+      return;
+    }
+  if (!lock_is_there (g))
+    {
+      end_unseen (g, "guard.lock");
       return;
     }
   table_sweep (&g->table);
@@ -138,6 +156,8 @@ guard_step (struct guard *g)
   table_sync (&g->table);
   if (spark_meminfo_read (g->meminfo_fd, g->options.withhold_bytes, &g->memory) != 0)
     return stay_blind (g);
+  if (g->meminfo_told)
+    report_sentence (&g->scribe, "warning", NULL, "how much memory is available can be read again");
   g->meminfo_told = false;
 
   uint64_t now_ns = clock_boot_ns (), available_bytes = g->memory.available_bytes;

@@ -46,11 +46,12 @@ test_wall_clock (void)
   steps (2);
 }
 
-/* A victim that does not die, because it is in no group that is killed. */
+/* A victim that does not die: its cgroup stays populated whatever is done. */
 static void
 test_suspended (void)
 {
   struct child slow = child_start (20);
+  int populated_fd = memfd_create ("cgroup.events", MFD_CLOEXEC);
   struct spark_container c = container_of ("slow", &slow, 8 * MIB);
 
   register_entry (&c);
@@ -60,7 +61,9 @@ test_suspended (void)
       {
         guard.table.entries[i].kill_by = KILL_BY_CGROUP_KILL;
         guard.table.entries[i].kill_fd = open ("/dev/null", O_WRONLY | O_CLOEXEC);
+        guard.table.entries[i].events_fd = populated_fd;
       }
+  CHECK (pwrite (populated_fd, "populated 1\n", 12, 0) == 12);
   set_available (300);
   steps (5);
   CHECK (guard.victim != NULL && guard.aftermath.empty_ns == 0);
@@ -68,7 +71,7 @@ test_suspended (void)
   steps (5);
   CHECK (guard.victim != NULL && !guard.victim->spent);
   test_done ("a night's sleep in the middle of a kill is not taken for a container that will not die");
-  kill (slow.pid, SIGKILL);
+  CHECK (pwrite (populated_fd, "populated 0\n", 12, 0) == 12);
   waitpid (slow.pid, NULL, 0);
   steps (5);
   set_available (4000);

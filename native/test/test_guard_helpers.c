@@ -131,7 +131,7 @@ test_full_stderr (void)
   kill (scribe.helper.pid, SIGKILL); /* should it wait for that stderr */
   waitpid (scribe.helper.pid, NULL, 0);
   close (scribe.helper.socket_fd);
-  helper_stop (&scribe.stones);
+  helper_stop (&scribe.teller);
   close (full[0]);
   close (full[1]);
   close (own);

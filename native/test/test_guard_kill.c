@@ -156,9 +156,89 @@ test_below (void)
   cgroup_remove (path);
 }
 
+/* With both hierarchies. */
+static bool
+both_make (char v2[192], char v1[192], const char *what)
+{
+  if (!cgroup_make (v1, freezer, "freezer.state"))
+    {
+      test_skip (what, "no cgroup v1 freezer that can be written");
+      return false;
+    }
+  if (cgroup_make (v2, unified, "cgroup.kill"))
+    return true;
+  cgroup_remove (v1);
+  test_skip (what, "no cgroup v2 with cgroup.kill that can be written");
+  return false;
+}
+
+static void
+test_shared (void)
+{
+  static const char *const what = "a v2 cgroup that is not the container's own place is left alone: its neighbours live";
+  char v2[192], v1[192], own[224];
+  struct spark_error note;
+  struct entry e;
+
+  if (!both_make (v2, v1, what))
+    return;
+  snprintf (own, sizeof own, "%s/own", v1);
+  CHECK (mkdir (own, 0755) == 0);
+  struct child neighbour = child_start (1), init = child_start (1);
+  struct spark_container c = container_of ("shares", &init, MIB);
+  c.pgid = 0;
+  snprintf (c.cgroup_v2, sizeof c.cgroup_v2, "%s", v2);
+  snprintf (c.cgroup_freezer, sizeof c.cgroup_freezer, "%s", own);
+  move_into (v2, init.pid);
+  move_into (own, init.pid);
+  CHECK (entry_open (&e, &c, &place, &note) == 0 && e.kill_by == KILL_BY_FREEZER);
+  move_into (v2, neighbour.pid);
+  CHECK (kill_all (&e) && is_dead (&init));
+  poll (NULL, 0, 50);
+  CHECK (waitpid (neighbour.pid, NULL, WNOHANG) == 0);
+  test_done (what);
+  entry_close (&e);
+  child_close (&neighbour);
+  child_close (&init);
+  cgroup_remove (own);
+  cgroup_remove (v1);
+  cgroup_remove (v2);
+}
+
+static void
+test_paused (void)
+{
+  static const char *const what = "a paused container dies as well";
+  char v2[192], v1[192], state[256];
+  struct spark_error note;
+  struct entry e;
+
+  if (!both_make (v2, v1, what))
+    return;
+  struct child init = child_start (1);
+  struct spark_container c = container_of ("paused", &init, MIB);
+  c.pgid = 0;
+  snprintf (c.cgroup_v2, sizeof c.cgroup_v2, "%s", v2);
+  snprintf (c.cgroup_freezer, sizeof c.cgroup_freezer, "%s", v1);
+  move_into (v2, init.pid);
+  move_into (v1, init.pid);
+  CHECK (entry_open (&e, &c, &place, &note) == 0 && e.kill_by == KILL_BY_CGROUP_KILL);
+  snprintf (state, sizeof state, "%s/freezer.state", v1);
+  FILE *file = fopen (state, "we");
+  CHECK (file != NULL && fputs ("FROZEN", file) >= 0 && fclose (file) == 0);
+  CHECK (kill_all (&e) && is_dead (&init));
+  test_done (what);
+  entry_close (&e);
+  child_close (&init);
+  cgroup_remove (v1);
+  cgroup_remove (v2);
+}
+
 int
 main (void)
 {
+  test_shared ();
+  test_paused ();
   test_moved ();
   test_below ();
   return check_done ();

@@ -155,7 +155,7 @@ describe('the guard on a meminfo of our own', () => {
     // The shrinkers run after 2 s, and when a second later still nothing is back the next one goes.
     expect(await second.exited()).toBe('SIGKILL')
     const warnings = (await rig.events('warning')).map((event) => event.sentence)
-    expect(warnings).toContain('the killed container is gone but its memory did not come back: judging again')
+    expect(warnings).toContain('first was killed and is gone, but its memory did not come back: judging again')
   })
 
   it.skipIf(unified !== '')(`never kills a cgroup that others lived in before the container${unified}`, async () => {
@@ -240,8 +240,8 @@ describe('the guard on a meminfo of our own', () => {
     const reserve = ['--reserve-bytes', '1048576']
     const cases: [readonly string[], number, RegExp][] = [
       [[], 2, /--reserve-bytes is missing: give it, as in/],
-      [['--reserve-bytes', '40x'], 2, /--reserve-bytes got "40x": give a whole number from 0 to \d+, digits only/],
-      [['--reserve-bytes', '0'], 2, /--reserve-bytes is 0: .* give at least 1/],
+      [['--reserve-bytes', '40x'], 2, /--reserve-bytes got "40x": give a whole number from 1 to \d+, digits only/],
+      [['--reserve-bytes', '0'], 2, /--reserve-bytes got "0": give a whole number from 1/],
       [['--reserve-bytes'], 2, /--reserve-bytes needs a value/],
       [['--reserve-bytes', '99999999999999999999'], 2, /give a whole number/],
       [[...reserve, '--bogus'], 2, /"--bogus" is not an option of spark-guard: see spark-guard --help/],

@@ -219,7 +219,7 @@ main (int argc, char **argv)
   printf ("# guard: %u descriptors at first, %u now; %u KiB resident when warm, %u now\n", descriptors, warm_descriptors, rss_kib, rss_end_kib);
   CHECK (warm_descriptors == descriptors);
   CHECK (rss_end_kib <= rss_kib + 64 || kills <= WARM);
-  /* We, the guard, its scribe, its tombstones' writer, its herald, its shrinker; the last ones' bodies may come a moment later. */
+  /* We, the guard, its scribe, its teller, its herald, its shrinker; the last ones' bodies may come a moment later. */
   for (int tries = 0; tries < 1000 && rig_processes () > 6; tries++)
     {
       rig_reap ();

@@ -5,4 +5,4 @@ $(RIG_PROGRAMS): $(B)/test/guard/%: $(OBJ)/test/guard/%.o $(RIG_OBJ) $(OBJ)/guar
 	@mkdir -p $(@D)
 	$(CC) -static -o $@ $^
 tests: $(RIG_PROGRAMS)
-TESTS += test/guard/test_kills.sh test/guard/test_restarts.sh
+TESTS += test/guard/test_kills.sh test/guard/test_restarts.sh test/guard/test_surroundings.sh

@@ -1,4 +1,4 @@
-#include "guard/tombstones.h"
+#include "guard/teller.h"
 
 #include "common/cleanup.h"
 #include "common/registry.h"
@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,6 +20,30 @@ enum { REMOVALS_MAX = 16 };
 
 /* The child's own: a copy from the fork. */
 static char message[SCRIBE_MESSAGE_MAX];
+
+/* systemd.exec(5): the device and inode of the stream that leads to the journal. It takes "<level>" before a line (sd-daemon(3)). */
+static bool
+stderr_is_journal (void)
+{
+  const char *stream = getenv ("JOURNAL_STREAM");
+  unsigned long long device, inode;
+  struct stat status;
+
+  return stream != NULL && sscanf (stream, "%llu:%llu", &device, &inode) == 2 && fstat (STDERR_FILENO, &status) == 0
+         && status.st_dev == device && status.st_ino == inode;
+}
+
+/* The text is `<level>line`. */
+static void
+say_log (const char *text, size_t length, bool to_journal)
+{
+  const char *line = memchr (text, '>', length);
+
+  if (line == NULL || to_journal)
+    child_say (text, length);
+  else
+    child_say (line + 1, length - (size_t) (line + 1 - text));
+}
 
 static bool
 is_tombstone (const char *name)
@@ -89,7 +114,10 @@ write_tombstone (int run_fd, char *text, size_t length)
   mkdirat (run_fd, "tombstones", 0755);
   cleanup_close int directory = openat (run_fd, "tombstones", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
   if (directory < 0)
-    return false;
+    {
+      child_say_trouble ("tombstones/", "kills have no tombstones, and nothing cools down");
+      return false;
+    }
   bool written = write_file (directory, temporary, json, length - (size_t) (json - text));
   /* /run may be full: the last death is of more use than older ones. */
   int status = errno;
@@ -111,6 +139,7 @@ static void
 work (int socket_fd, const int *fds)
 {
   const int run_fd = fds[0];
+  const bool to_journal = stderr_is_journal ();
   cleanup_close int lock_fd = child_wait_for_the_one_before (run_fd, "tombstones.lock");
   cleanup_close int intent_fd = openat (run_fd, INTENT_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
@@ -121,9 +150,14 @@ work (int socket_fd, const int *fds)
         continue;
       if (length <= 0)
         return;
-      char *text = message;
-      size_t text_length = (size_t) length;
+      char *text = message + 1;
+      size_t text_length = (size_t) length - 1;
       message[length] = '\0';
+      if (message[0] == TELLER_LOG)
+        {
+          say_log (text, text_length, to_journal);
+          continue;
+        }
       uint64_t killed_ns = child_take_number (&text, &text_length);
       if (write_tombstone (run_fd, text, text_length))
         intent_tell (intent_fd, INTENT_STONE_AT, killed_ns);
@@ -131,7 +165,7 @@ work (int socket_fd, const int *fds)
 }
 
 int
-tombstones_start (struct helper *stones, int run_fd, struct spark_error *error)
+teller_start (struct helper *teller, int run_fd, struct spark_error *error)
 {
-  return helper_start (stones, "spark-tombstones", &run_fd, 1, work, error);
+  return helper_start (teller, "spark-teller", &run_fd, 1, work, error);
 }
