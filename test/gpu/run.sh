@@ -1,12 +1,12 @@
 #!/bin/sh
 # The shim on a real driver: each engine sees the budget, is refused cleanly at it, and works on. Prints a JSON line each.
-#   sh test/gpu/run.sh [BUDGET_MIB] [engines|cudart|kinds|mps|overhead …]     no word = all
+#   sh test/gpu/run.sh [BUDGET_MIB] [engines|cudart|kinds|mps|overhead|guard …]     no word = all
 # Needs an NVIDIA driver and the built native parts; PyTorch, JAX, CuPy and MAX where python3 has them.
 set -u
 cd "$(dirname "$0")/../.."
 budget_mib=${1:-4500}
 [ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- engines cudart kinds mps overhead
+[ $# -gt 0 ] || set -- engines cudart kinds mps overhead guard
 build=native/build/$(uname -m)
 command -v nvidia-smi >/dev/null || { echo "test/gpu: no NVIDIA driver here (nvidia-smi is missing)" >&2; exit 77; }
 [ -x "$build/spark-hook" ] || { echo "test/gpu: the native parts are not built; run npm run build" >&2; exit 1; }
@@ -91,10 +91,15 @@ mps() {
   unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
 }
 
+guard() {
+  echo "# the guard: pinned memory past the host's reserve, on cgroup v2"
+  python3 test/gpu/guard_kill.py "$build/spark-guard" 10
+}
+
 echo "# driver $(nvidia-smi --query-gpu=driver_version,name --format=csv,noheader), budget $budget_mib MiB"
 for part in "$@"; do
   case $part in
-    engines | cudart | kinds | mps | overhead) $part ;;
-    *) echo "test/gpu: unknown part '$part'; it is engines, cudart, kinds, mps or overhead" >&2; exit 2 ;;
+    engines | cudart | kinds | mps | overhead | guard) $part ;;
+    *) echo "test/gpu: unknown part '$part'; it is engines, cudart, kinds, mps, overhead or guard" >&2; exit 2 ;;
   esac
 done

@@ -68,10 +68,21 @@ rig_now_us (void)
 
 /* --- the place ----------------------------------------------------------------------------------------------------- */
 
+static bool
+only_v2 (void)
+{
+  return access ("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0;
+}
+
 void
 rig_cgroup_path (char path[256], unsigned hierarchy, const char *name, const char *file)
 {
-  snprintf (path, 256, "/sys/fs/cgroup/%s/%s%s%s%s", hierarchies[hierarchy], cgroup_name, name, file[0] != '\0' ? "/" : "", file);
+  /* Where v2 is all there is, it is mounted without a directory of its own. */
+  const char *mount = hierarchies[hierarchy], *slash = "/";
+
+  if (hierarchy == 2 && only_v2 ())
+    mount = slash = "";
+  snprintf (path, 256, "/sys/fs/cgroup/%s%s%s%s%s%s", mount, slash, cgroup_name, name, file[0] != '\0' ? "/" : "", file);
 }
 
 const char *
@@ -97,6 +108,11 @@ make_directories (void)
       rig_cgroup_path (path, h, "", "");
       rig_have[h] = mkdir (path, 0755) == 0;
     }
+  /* Where it cannot be had, processes are asked for their use. */
+  rig_cgroup_path (path, 2, "", "cgroup.subtree_control");
+  cleanup_close int control_fd = only_v2 () ? open (path, O_WRONLY | O_CLOEXEC) : -1;
+  if (control_fd >= 0 && write (control_fd, "+memory", 7) != 7)
+    printf ("# no memory controller here\n");
 }
 
 bool
@@ -104,9 +120,9 @@ rig_enter (const char *guard_program, const char **reason)
 {
   program = guard_program;
   snprintf (cgroup_name, sizeof cgroup_name, "spark-kills-%d", (int) getpid ());
-  if (geteuid () != 0 || access ("/sys/fs/cgroup/freezer/cgroup.procs", W_OK) != 0)
+  if (geteuid () != 0 || (!only_v2 () && access ("/sys/fs/cgroup/freezer/cgroup.procs", W_OK) != 0))
     {
-      *reason = "it needs root and a freezer hierarchy at /sys/fs/cgroup/freezer";
+      *reason = "it needs root and, at /sys/fs/cgroup, cgroup v2 or the freezer hierarchy of v1";
       return false;
     }
   if (unshare (CLONE_NEWPID | CLONE_NEWNS) != 0)
@@ -119,11 +135,11 @@ rig_enter (const char *guard_program, const char **reason)
   if (pid != 0)
     {
       int status = 0;
-      char command[200];
+      char command[256];
       waitpid (pid, &status, 0);
       /* Nothing is left here but after a bail-out. */
-      snprintf (command, sizeof command, "find /sys/fs/cgroup/*/%s -depth -type d -exec rmdir {} + 2>/dev/null; rm -rf /dev/shm/%s", cgroup_name,
-                cgroup_name);
+      snprintf (command, sizeof command, "find /sys/fs/cgroup/%s /sys/fs/cgroup/*/%s -depth -type d -exec rmdir {} + 2>/dev/null; rm -rf /dev/shm/%s",
+                cgroup_name, cgroup_name, cgroup_name);
       if (system (command) < 0)
         exit (1);
       exit (WIFEXITED (status) ? WEXITSTATUS (status) : 1);

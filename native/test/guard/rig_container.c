@@ -110,7 +110,7 @@ rig_start (struct rig_container *c, unsigned slot, enum rig_kind kind, const cha
   e->pid_start = proc_stat_field (stat, 22);
   e->created_ns = clock_boot_ns ();
   /* Both ways to kill in turn, and both ways to know its use. */
-  if (rig_have[2] && rig_chance (2) == 0)
+  if (rig_have[2] && (!rig_have[0] || rig_chance (2) == 0))
     rig_cgroup_path (path, 2, slot_name, ""), memcpy (e->cgroup_v2, path, sizeof path);
   else
     rig_cgroup_path (path, 0, slot_name, ""), memcpy (e->cgroup_freezer, path, sizeof path);
