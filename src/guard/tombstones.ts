@@ -2,6 +2,7 @@ import path from 'node:path'
 import * as v from 'valibot'
 import { readSmallFile } from '../host/regular-file.js'
 import { parseJson } from '../parse-json.js'
+import type { GuardEvent } from './events.js'
 import { listIfPresent } from './registry.js'
 
 /** The guard's own records, with their samples, come to some ten kilobytes. */
@@ -38,7 +39,17 @@ export type Tombstone = v.InferOutput<typeof tombstoneSchema>
 /** Reads one tombstone; undefined for anything that is not a complete one of a version we know. */
 export function parseTombstone(text: string): Tombstone | undefined {
   const tombstone = parseJson(text, tombstoneSchema)
-  if (tombstone === undefined) return undefined
+  return tombstone === undefined ? undefined : withoutEmptyNames(tombstone)
+}
+
+/** The same record from the event log, as it was known at the kill: without samples. Undefined for any other event. */
+export function killOfEvent(event: GuardEvent): Tombstone | undefined {
+  if (event.type !== 'kill') return undefined
+  const { success, output } = v.safeParse(tombstoneSchema, event)
+  return success ? withoutEmptyNames(output) : undefined
+}
+
+function withoutEmptyNames(tombstone: Tombstone): Tombstone {
   return { ...tombstone, name: tombstone.name || null, request: tombstone.request || null }
 }
 
@@ -51,7 +62,11 @@ export async function readTombstones(tombstoneDir: string): Promise<Tombstone[]>
   const names = await listIfPresent(tombstoneDir)
   const files = names.filter((name) => name.endsWith('.json') && !name.startsWith('.'))
   const found = await Promise.all(files.map((name) => readTombstone(path.join(tombstoneDir, name))))
-  return found.filter((tombstone) => tombstone !== undefined).sort((a, b) => b.killedAt.localeCompare(a.killedAt))
+  return newestFirst(found.filter((tombstone) => tombstone !== undefined))
+}
+
+export function newestFirst(kills: readonly Tombstone[]): Tombstone[] {
+  return [...kills].sort((a, b) => b.killedAt.localeCompare(a.killedAt))
 }
 
 /** The tombstone in `file`, or undefined where there is none or it cannot be understood. */

@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import { type GuardEvent, readEvents } from '../guard/events.js'
 import { readLiveRegistry } from '../guard/registry.js'
 import { findSidecar } from '../guard/sidecar.js'
-import { readTombstones, type Tombstone } from '../guard/tombstones.js'
+import { newestFirst, readTombstones, type Tombstone } from '../guard/tombstones.js'
 import type { HostPaths } from '../host/paths.js'
 import { parseJson } from '../parse-json.js'
 import { parseRequest, REQUEST_ENV } from '../plan/request.js'
@@ -56,7 +56,7 @@ export async function readEvidence(
     askEngine(docker, who),
   ])
   const evidence = {
-    tombstones: [...tombstones, ...sidecar.tombstones].sort((a, b) => b.killedAt.localeCompare(a.killedAt)),
+    tombstones: newestFirst([...tombstones, ...sidecar.tombstones]),
     events: [...events, ...sidecar.events].sort((a, b) => a.time.localeCompare(b.time)),
     registry,
     ...ofDocker,

@@ -1,7 +1,8 @@
 import { editDistance } from '../edit-distance.js'
 import { eventsAbout, type GuardEvent } from '../guard/events.js'
 import type { RegistryEntry } from '../guard/registry.js'
-import { findTombstone, type Tombstone } from '../guard/tombstones.js'
+import { findTombstone, killOfEvent, newestFirst, type Tombstone } from '../guard/tombstones.js'
+import { computeLastBeginning } from './last-beginning.js'
 import { EXIT_KILLED } from './tombstone-notice.js'
 
 /** A container as its engine remembers it. */
@@ -34,9 +35,18 @@ export interface Evidence {
   readonly knownNames: readonly string[]
 }
 
-/** What happened to a container; `tombstone`, `event`, `container` and `entry` are what it was concluded from. */
-export type Verdict =
-  | { readonly kind: 'guard-kill'; readonly tombstone: Tombstone; readonly container: InspectedContainer | undefined }
+/** What happened to a container last, and the kill that something came after. */
+export type Verdict = LastOf & { readonly earlierKill?: Tombstone | undefined }
+
+/** `tombstone`, `event`, `container` and `entry` are what it was concluded from. */
+type LastOf =
+  | {
+      readonly kind: 'guard-kill'
+      readonly tombstone: Tombstone
+      /** The tombstone itself is not there: this is what the event log has of it. */
+      readonly fromLog: boolean
+      readonly container: InspectedContainer | undefined
+    }
   | { readonly kind: 'refused'; readonly event: GuardEvent }
   | { readonly kind: 'kernel-oom'; readonly container: InspectedContainer; readonly entry: GuardEvent | undefined }
   | { readonly kind: 'killed'; readonly container: InspectedContainer }
@@ -54,26 +64,33 @@ export type Verdict =
 export function computeVerdict(who: string, evidence: Evidence): Verdict {
   const { inspected: container } = evidence
   const names = [...new Set([who, ...(container === undefined ? [] : [container.id])])]
-  const tombstone = findFor(names, (name) => findTombstone(evidence.tombstones, name))
   // By its full id, too: a container that the runtime refused has no other name in the log.
   const about = new Set(names.flatMap((name) => eventsAbout(evidence.events, name)))
   const events = evidence.events.filter((event) => about.has(event))
   const refusal = events.findLast((event) => event.type === 'refused')
+  // Tombstones go with a reboot, or were never written where /run is full; where there is one it has more, so it comes first.
+  const logged = events.map(killOfEvent).filter((kill) => kill !== undefined)
+  const kills = newestFirst([...evidence.tombstones, ...logged])
+  const tombstone = findFor(names, (name) => findTombstone(kills, name))
   const entry = evidence.registry.find((live) => names.includes(live.id) || live.name === who || live.request === who)
 
   // A name is used again and again: the newest of what is known about it is what the person asks for.
   const killedAt = tombstone === undefined ? undefined : Date.parse(tombstone.killedAt)
   const refusedAt = refusal === undefined ? undefined : Date.parse(refusal.time)
   const startedAt = container === undefined || container.startedAt === '' ? undefined : Date.parse(container.startedAt)
+  const begunAt = computeLastBeginning(evidence.events, about)
   const isNewest = (time: number | undefined, ...others: (number | undefined)[]) =>
     time !== undefined && others.every((other) => other === undefined || time >= other)
 
-  if (refusal !== undefined && isNewest(refusedAt, killedAt, startedAt)) return { kind: 'refused', event: refusal }
-  if (tombstone !== undefined && isNewest(killedAt, startedAt)) return { kind: 'guard-kill', tombstone, container }
-  if (entry !== undefined || container?.running === true) return { kind: 'running', entry, container }
-  if (container !== undefined) return judgeDead(container, events)
+  const earlier = { earlierKill: tombstone }
+  if (refusal !== undefined && isNewest(refusedAt, killedAt, startedAt, begunAt))
+    return { kind: 'refused', event: refusal, ...earlier }
+  if (tombstone !== undefined && isNewest(killedAt, startedAt, begunAt))
+    return { kind: 'guard-kill', tombstone, fromLog: logged.includes(tombstone), container }
+  if (entry !== undefined || container?.running === true) return { kind: 'running', entry, container, ...earlier }
+  if (container !== undefined) return { ...judgeDead(container, events), ...earlier }
   const last = events.at(-1)
-  if (last !== undefined) return { kind: 'gone', event: last }
+  if (last !== undefined) return { kind: 'gone', event: last, ...earlier }
   return { kind: 'unknown', near: computeNear(who, evidence) }
 }
 

@@ -25,9 +25,17 @@ export interface Explanation {
 
 /** Puts a verdict into words. Pure. */
 export function explainVerdict(who: string, verdict: Verdict): Explanation {
+  const explanation = explainLast(who, verdict)
+  const { earlierKill: kill } = verdict
+  if (kill === undefined) return explanation
+  const earlier = ['killed before', `${kill.killedAt} by the guard: ${endSentence(kill.sentence)}`] as const
+  return { ...explanation, facts: [...explanation.facts, earlier] }
+}
+
+function explainLast(who: string, verdict: Verdict): Explanation {
   switch (verdict.kind) {
     case 'guard-kill':
-      return explainGuardKill(who, verdict.tombstone, verdict.container)
+      return explainGuardKill(who, verdict)
     case 'refused':
       return {
         ...base(who, verdict.kind),
@@ -107,7 +115,7 @@ export function explainVerdict(who: string, verdict: Verdict): Explanation {
         id: verdict.event.id || null,
         name: verdict.event.name || null,
         request: verdict.event.request || null,
-        sentence: `${nameOf(who, verdict.event.name)} is gone; the guard did not kill it. The last that was noted about it is "${verdict.event.type}" at ${verdict.event.time}.`,
+        sentence: `${nameOf(who, verdict.event.name)} is gone; the guard did not kill it${verdict.earlierKill === undefined ? '' : ' this time'}. The last that was noted about it is "${verdict.event.type}" at ${verdict.event.time}.`,
         advice: [],
       }
     case 'unknown':
@@ -123,7 +131,10 @@ export function explainVerdict(who: string, verdict: Verdict): Explanation {
   }
 }
 
-function explainGuardKill(who: string, tombstone: Tombstone, container: InspectedContainer | undefined): Explanation {
+function explainGuardKill(
+  who: string,
+  { tombstone, fromLog, container }: Extract<Verdict, { kind: 'guard-kill' }>,
+): Explanation {
   const { use, budgetBytes } = tombstone
   const usedBytes = use.driverBytes + use.cgroupBytes
   const rows: [string, string][] = [
@@ -145,6 +156,11 @@ function explainGuardKill(who: string, tombstone: Tombstone, container: Inspecte
   if (tombstone.kills > 1)
     rows.push(['kills in a row', `${tombstone.kills}: each start waits twice as long as the one before`])
   if (tombstone.killToEmptyMs !== null) rows.push(['time to die', `${tombstone.killToEmptyMs} ms`])
+  if (fromLog)
+    rows.push([
+      'not there any more',
+      'the memory of the last ten seconds and the time to die: the tombstone is gone, this is from the event log',
+    ])
   if (container !== undefined && container.id === tombstone.id) rows.push(['now', container.status])
   return {
     ...base(who, 'guard-kill'),

@@ -22,7 +22,7 @@ const stone: Tombstone = {
   kills: 2,
   sentence: 'killed container llm: the host had 0.9 GiB left',
   reserveBytes: GIB,
-  memAvailableBytes: 0.9 * GIB,
+  memAvailableBytes: Math.round(0.9 * GIB),
   slopeBytesPerSecond: -14 * GIB,
   psiFullAvg10Permille: 123,
   budgetBytes: 40 * GIB,
@@ -32,7 +32,7 @@ const stone: Tombstone = {
   samples: [
     { ms: -10_000, availableBytes: 80 * GIB },
     { ms: -5_000, availableBytes: 40 * GIB },
-    { ms: 0, availableBytes: 0.9 * GIB },
+    { ms: 0, availableBytes: Math.round(0.9 * GIB) },
   ],
 }
 
@@ -60,6 +60,20 @@ const refusal: GuardEvent = {
   request: 'r2',
   sentence: 'its budget of 40.0 GiB does not fit',
 }
+
+/** The line of the same kill in the event log: all but the samples, as known at the kill. */
+const killEvent: GuardEvent = (() => {
+  const { samples: _, ...known } = stone
+  return { ...known, time: '2026-11-23T10:00:00.001Z', type: 'kill', killToEmptyMs: null }
+})()
+
+const note = (type: string, time: string, id = stone.id): GuardEvent => ({
+  schemaVersion: 1,
+  time: `2026-11-23T${time}.000Z`,
+  type,
+  id,
+  name: 'llm',
+})
 
 const entry: RegistryEntry = {
   id: 'ffff0000ffff0000',
@@ -143,6 +157,87 @@ describe('what happened is told apart', () => {
     const known = { knownNames: ['llm-server', 'lm', 'web'], tombstones: [{ ...stone, name: 'llama' }] }
     expect(computeVerdict('llm', evidence(known))).toEqual({ kind: 'unknown', near: ['llm-server', 'lm', 'llama'] })
     expect(computeVerdict('zzzzzz', evidence(known))).toEqual({ kind: 'unknown', near: [] })
+  })
+})
+
+describe('a kill without its tombstone is known from the event log', () => {
+  const events = [note('register', '09:00:00'), killEvent, note('unregister', '10:00:02')]
+
+  test.each(['llm', stone.id, 'aaaabb', stone.request ?? ''])('asked for as %s', (who) => {
+    expect(explain(who, { events })).toMatchObject({
+      verdict: 'guard-kill',
+      sentence: 'killed container llm: the host had 0.9 GiB left.',
+      exitCode: 137,
+      tombstone: { ...stone, killToEmptyMs: null, samples: [] },
+    })
+  })
+
+  test('with the same words and advice, and one remark that the samples are not there any more', () => {
+    const words = explainView(explain('llm', { events }))
+    const whole = explainView(explain('llm', { tombstones: [stone], events }))
+    expect(words.filter((line) => !whole.includes(line))).toEqual([
+      '  not there any more    the memory of the last ten seconds and the time to die: the tombstone is gone, this is from the event log',
+    ])
+    expect(whole.join()).not.toContain('not there any more')
+  })
+
+  test('a newer kill in the log counts before an older tombstone of the same container', () => {
+    const older = { ...stone, killedAt: '2026-11-22T10:00:00.000Z', sentence: 'an old one' }
+    expect(explain('llm', { tombstones: [older], events }).sentence).toContain('the host had 0.9 GiB left')
+  })
+})
+
+describe('what came last counts, and an earlier kill is mentioned', () => {
+  const again = [
+    note('register', '09:00:00'),
+    killEvent,
+    note('unregister', '10:00:02'),
+    note('register', '12:00:00'),
+    note('unregister', '13:00:00'),
+  ]
+  const earlier = [
+    'killed before',
+    '2026-11-23T10:00:00.000Z by the guard: killed container llm: the host had 0.9 GiB left.',
+  ]
+
+  test.each([
+    ['with', [stone]],
+    ['without', []],
+  ])('one that was registered again and ended is gone, not killed (%s the tombstone)', (_, tombstones) => {
+    expect(explain('llm', { tombstones, events: again })).toMatchObject({
+      verdict: 'gone',
+      sentence:
+        'llm is gone; the guard did not kill it this time. The last that was noted about it is "unregister" at 2026-11-23T13:00:00.000Z.',
+      facts: [earlier],
+      tombstone: null,
+    })
+  })
+
+  test('one that was registered again and lives runs', () => {
+    const registry = [{ ...entry, id: stone.id }]
+    const explanation = explain('llm', { tombstones: [stone], events: again.slice(0, 4), registry })
+    expect(explanation.verdict).toBe('running')
+    expect(explanation.facts).toContainEqual(earlier)
+  })
+
+  test('one that its engine knows ended by itself', () => {
+    const inspected = { ...container, startedAt: '2026-11-23T12:00:00Z', exitCode: 3 }
+    const explanation = explain('llm', { tombstones: [stone], events: again, inspected })
+    expect(explanation.verdict).toBe('ended')
+    expect(explanation.facts).toContainEqual(earlier)
+  })
+
+  test('a refusal before it was registered is not what happened last', () => {
+    const early = { ...refusal, id: stone.id }
+    expect(explain('llm', { events: [early, ...again.slice(3)] }).verdict).toBe('gone')
+  })
+
+  test('a guard that starts during the kill and notes the dying container again makes no new life of it', () => {
+    const start = { ...note('start', '10:00:01'), id: null, name: null }
+    const resumed = [again[0] ?? start, killEvent, start, note('register', '10:00:01'), note('unregister', '10:00:03')]
+    expect(explain('llm', { events: resumed }).verdict).toBe('guard-kill')
+    const rebooted = [killEvent, { ...start, time: '2026-11-23T11:00:00Z' }, ...again.slice(3)]
+    expect(explain('llm', { events: rebooted }).verdict).toBe('gone')
   })
 })
 
