@@ -1,5 +1,6 @@
 import { type GuardEvent, readEvents } from '../guard/events.js'
 import { type RegistryEntry, readLiveRegistry } from '../guard/registry.js'
+import { killOfEvent, readTombstones, type Tombstone } from '../guard/tombstones.js'
 import { type CgroupMode, readCgroupLayout } from './cgroup.js'
 import { readHeldBytes } from './cgroup-memory.js'
 import { type GuardPresence, readGuardPresence } from './guard-presence.js'
@@ -37,7 +38,7 @@ export interface Status {
   }
   readonly guard: GuardPresence
   readonly containers: readonly ContainerStatus[]
-  /** In the event log as far back as it is read. */
+  /** In the event log as far back as it is read; kills that it lacks are known by their tombstones, as in `explain`. */
   readonly counts: { readonly kills: number; readonly refusals: number; readonly warnings: number }
 }
 
@@ -55,9 +56,10 @@ export async function readStatus(input: StatusInput): Promise<Status> {
   const guard = readGuardPresence(paths, procDir)
   // A guard that runs keeps what it was started with.
   const { reserveBytes, withholdBytes } = guard.state ?? input
-  const [registered, events] = await Promise.all([
+  const [registered, events, tombstones] = await Promise.all([
     readLiveRegistry(paths.registryDir, procDir),
     readEvents(paths.eventsFile),
+    readTombstones(paths.tombstoneDir),
   ])
   const memory = readMeminfo(input.meminfoFile ?? `${procDir}/meminfo`, withholdBytes)
   // A container may raise the host's reserve while it lives.
@@ -75,7 +77,11 @@ export async function readStatus(input: StatusInput): Promise<Status> {
     },
     guard,
     containers: registered.map(containerStatus),
-    counts: { kills: count(events, 'kill'), refusals: count(events, 'refused'), warnings: count(events, 'warning') },
+    counts: {
+      kills: countKills(events, tombstones),
+      refusals: count(events, 'refused'),
+      warnings: count(events, 'warning'),
+    },
   }
 }
 
@@ -92,6 +98,13 @@ function containerStatus(entry: RegistryEntry): ContainerStatus {
     peakDriverBytes: ledger?.peakBytes ?? null,
     refusedCount: ledger?.refusedCount ?? null,
   }
+}
+
+/** Each once, though it has an event, perhaps twice where a guard went on from a dead one's kill, and a tombstone. */
+function countKills(events: readonly GuardEvent[], tombstones: readonly Tombstone[]): number {
+  const kills = events.filter((event) => event.type === 'kill').map((event) => killOfEvent(event) ?? event)
+  const keys = [...kills, ...tombstones].map((kill) => ('killedAt' in kill ? `${kill.id} ${kill.killedAt}` : kill))
+  return new Set(keys).size
 }
 
 function count(events: readonly GuardEvent[], type: string): number {

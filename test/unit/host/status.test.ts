@@ -82,5 +82,23 @@ describe('the status of a machine with two containers', () => {
   test('kills and refusals are counted from the event log, a torn line is not', () => {
     expect(status.counts).toEqual({ kills: 2, refusals: 1, warnings: 1 })
   })
+  test('a kill is counted once: by its event, by the same event written twice, by its tombstone', async () => {
+    const rig = hostPaths(path.join(dir, 'kills'))
+    const stone = (id: string, killedAt: string) => ({
+      ...{ schemaVersion: 1, id, killedAt, reason: 'falling', sentence: 'killed it', reserveBytes: 1 },
+      ...{ memAvailableBytes: 1, slopeBytesPerSecond: 0, budgetBytes: 1, use: { driverBytes: 0, cgroupBytes: 0 } },
+    })
+    const [first, second] = [stone('a', '2026-01-01T00:00:00.000Z'), stone('a', '2026-01-02T00:00:00.000Z')]
+    const kills = [first, second, second, second]
+    const lines = kills.map((kill) => JSON.stringify({ ...kill, type: 'kill', time: kill.killedAt }))
+    put(rig.eventsFile, `${lines.join('\n')}\n`)
+    put(path.join(rig.tombstoneDir, 'a.json'), JSON.stringify(second))
+    // The log directory was full at this one.
+    put(path.join(rig.tombstoneDir, 'b.json'), JSON.stringify(stone('b', '2026-01-03T00:00:00.000Z')))
+    const { counts } = await readStatus({
+      ...{ paths: rig, reserveBytes: GIB, withholdBytes: 0, meminfoFile: path.join(dir, 'meminfo') },
+    })
+    expect(counts.kills).toBe(3)
+  })
   test('without a guard it says so', () => expect(status.guard).toEqual({ running: false, state: null }))
 })
