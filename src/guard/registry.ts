@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises'
+import { lstat, readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { isSystemError } from '../errors.js'
 import { readSmallFile } from '../host/regular-file.js'
@@ -28,6 +28,7 @@ export interface RegistryEntry {
 
 /** The most an entry may hold: docs/formats.md section 6. */
 const ENTRY_MAX_BYTES = 4096
+const LINE_MAX_BYTES = 1023
 
 /** More than the pids of any one cgroup come to. */
 const KERNEL_FILE_MAX_BYTES = 4 * 1024 * 1024
@@ -40,63 +41,115 @@ export function isRegistryId(id: string): boolean {
 }
 
 /**
- * Reads the text of one registry file.
+ * Reads the text of one registry file, as strictly as the guard does (native/common/registry.c).
  *
  * @returns undefined for an entry that is incomplete (no `end=1`), of another version or malformed: such a file is
  * ignored by every reader, as the format says.
  */
 export function parseRegistryEntry(text: string): RegistryEntry | undefined {
-  const values = parseKeyValues(text)
-  if (values.get('end') !== '1' || values.get('version') !== '1') return undefined
-  const id = values.get('id') ?? ''
-  const pid = integer(values.get('pid'))
-  const createdNs = values.get('created_ns') ?? '0'
-  if (!isRegistryId(id) || pid === undefined || pid < 1 || !/^\d+$/.test(createdNs)) return undefined
-  const pidStart = integer(values.get('pid_start') ?? '0')
-  const budgetBytes = integer(values.get('budget_bytes'))
-  const reserveBytes = integer(values.get('reserve_bytes') ?? '0')
-  const priority = integer(values.get('priority') ?? '0')
-  if (pidStart === undefined || budgetBytes === undefined || reserveBytes === undefined || priority === undefined) {
-    return undefined
-  }
+  const values = parseStrictly(text)
+  if (values === undefined || values.get('version') !== '1' || !values.has('id')) return undefined
+  const number = (key: string) => Number(values.get(key) ?? '0')
   return {
-    id,
+    id: values.get('id') ?? '',
     name: values.get('name') || undefined,
     request: values.get('request') || undefined,
     engine: values.get('engine') || 'unknown',
-    pid,
-    pidStart,
+    pid: number('pid'),
+    pidStart: number('pid_start'),
     cgroupV2: values.get('cgroup_v2') || undefined,
     cgroupMemory: values.get('cgroup_memory') || undefined,
     cgroupFreezer: values.get('cgroup_freezer') || undefined,
-    pgid: integer(values.get('pgid')),
-    budgetBytes,
-    reserveBytes,
-    priority,
+    pgid: values.has('pgid') ? number('pgid') : undefined,
+    budgetBytes: number('budget_bytes'),
+    reserveBytes: number('reserve_bytes'),
+    priority: number('priority') || 0, // "-0" is a number there
     ledger: values.get('ledger') || undefined,
-    createdNs: BigInt(createdNs),
+    createdNs: BigInt(values.get('created_ns') ?? '0'),
   }
 }
 
-/**
- * All complete entries in the registry, ordered by registration, live or not. What is no small regular file is no entry.
- *
- * @param registryDir `<runDir>/containers`; a missing directory is an empty registry.
- */
-export async function readRegistry(registryDir: string): Promise<RegistryEntry[]> {
-  const entries = await Promise.all(
-    (await listIfPresent(registryDir)).filter(isRegistryId).map(async (id) => {
-      const text = await readSmallFile(path.join(registryDir, id), ENTRY_MAX_BYTES)
-      return text === undefined ? undefined : parseRegistryEntry(text)
-    }),
-  )
-  return entries.filter((entry) => entry !== undefined).sort((a, b) => Number(a.createdNs - b.createdNs))
+const isNumberTo = (most: bigint) => (value: string) => /^[0-9]+$/.test(value) && BigInt(value) <= most
+const isTextOf = (maxBytes: number) => (value: string) => Buffer.byteLength(value) <= maxBytes
+
+/** Empty, or absolute and without a ".." step: what is named here may be killed. */
+const isPath = (value: string) =>
+  value === '' || (/^\/./s.test(value) && !value.split('/').includes('..') && isTextOf(511)(value))
+
+const isSize = isNumberTo(2n ** 64n - 1n)
+const isPid = isNumberTo(2n ** 31n - 1n)
+
+/** What the guard accepts of each key that it knows. */
+const ACCEPTS: ReadonlyMap<string, (value: string) => boolean> = new Map([
+  ['version', (value: string) => value === '1'],
+  ['id', isRegistryId],
+  ['name', isTextOf(128)],
+  ['request', isTextOf(63)],
+  ['engine', isTextOf(15)],
+  ['pid', isPid],
+  ['pid_start', isSize],
+  ['pgid', isPid],
+  ['cgroup_v2', isPath],
+  ['cgroup_memory', isPath],
+  ['cgroup_freezer', isPath],
+  ['budget_bytes', isSize],
+  ['reserve_bytes', isSize],
+  ['priority', (value: string) => /^-?[0-9]+$/.test(value) && Math.abs(Number(value)) <= 1000],
+  ['ledger', isPath],
+  ['created_ns', isSize],
+  ['kills', isNumberTo(2n ** 32n - 1n)],
+])
+
+/** The pairs up to `end=1`; undefined where a line before it is not acceptable, or it is missing. */
+function parseStrictly(text: string): Map<string, string> | undefined {
+  const values = new Map<string, string>()
+  // A line that was cut off says nothing, not even end=1.
+  for (const line of text.split('\n').slice(0, -1)) {
+    if (line === '') continue
+    const at = line.indexOf('=')
+    if (at < 0 || line.includes('\0') || Buffer.byteLength(line) > LINE_MAX_BYTES) return undefined
+    const [key, value] = [line.slice(0, at), line.slice(at + 1)]
+    if (key === 'end' && value === '1') return values
+    if (ACCEPTS.get(key)?.(value) === false) return undefined
+    values.set(key, value)
+  }
+  return undefined
+}
+
+/** What `<runDir>/containers` holds. */
+export interface Registry {
+  /** All complete entries, ordered by registration, live or not. */
+  readonly entries: readonly RegistryEntry[]
+  /** Names of what else is there where an entry should be; the guard ignores it, too. */
+  readonly invalid: readonly string[]
+}
+
+/** @param registryDir `<runDir>/containers`; a missing directory is an empty registry. */
+export async function readRegistry(registryDir: string): Promise<Registry> {
+  const ids = (await listIfPresent(registryDir)).filter(isRegistryId).sort()
+  const read = await Promise.all(ids.map((id) => readEntry(registryDir, id)))
+  return {
+    entries: read.filter((entry) => typeof entry === 'object').sort((a, b) => (a.createdNs < b.createdNs ? -1 : 1)),
+    invalid: ids.filter((_, index) => read[index] === 'invalid'),
+  }
+}
+
+/** `undefined` for a file that went while it was read, or that only others may read: nothing can be said of it. */
+async function readEntry(registryDir: string, id: string): Promise<RegistryEntry | 'invalid' | undefined> {
+  const file = path.join(registryDir, id)
+  const text = await readSmallFile(file, ENTRY_MAX_BYTES)
+  if (text !== undefined) {
+    const entry = parseRegistryEntry(text)
+    return entry?.id === id ? entry : 'invalid'
+  }
+  const status = await lstat(file).catch(() => undefined)
+  return status !== undefined && (!status.isFile() || status.size > ENTRY_MAX_BYTES) ? 'invalid' : undefined
 }
 
 /** True while the entry's pid is still the same process, or one of its cgroups holds a process. */
 export async function isLive(entry: RegistryEntry, procDir = '/proc'): Promise<boolean> {
   const stat = await readSmallFile(path.join(procDir, String(entry.pid), 'stat'), KERNEL_FILE_MAX_BYTES)
-  if (stat !== undefined && (entry.pidStart === 0 || statStartTicks(stat) === entry.pidStart)) return true
+  if (stat !== undefined && startTicksOfLiving(stat) === entry.pidStart) return true
   for (const cgroup of [entry.cgroupV2, entry.cgroupMemory, entry.cgroupFreezer]) {
     if (cgroup === undefined) continue
     const processes = await readSmallFile(path.join(cgroup, 'cgroup.procs'), KERNEL_FILE_MAX_BYTES)
@@ -107,7 +160,10 @@ export async function isLive(entry: RegistryEntry, procDir = '/proc'): Promise<b
 
 /** The entries of the registry whose containers still run. */
 export async function readLiveRegistry(registryDir: string, procDir = '/proc'): Promise<RegistryEntry[]> {
-  const entries = await readRegistry(registryDir)
+  return filterLive((await readRegistry(registryDir)).entries, procDir)
+}
+
+export async function filterLive(entries: readonly RegistryEntry[], procDir = '/proc'): Promise<RegistryEntry[]> {
   const live = await Promise.all(entries.map((entry) => isLive(entry, procDir)))
   return entries.filter((_, index) => live[index])
 }
@@ -122,15 +178,10 @@ export function parseKeyValues(text: string): Map<string, string> {
   return values
 }
 
-function integer(text: string | undefined): number | undefined {
-  if (text === undefined || !/^-?\d+$/.test(text)) return undefined
-  const value = Number(text)
-  return Number.isSafeInteger(value) ? value : undefined
-}
-
-/** Field 22 of a stat line; the command name in field 2 may hold spaces and parentheses, so count from its end. */
-function statStartTicks(stat: string): number {
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19])
+/** Field 22 of a stat line, undefined for a zombie's; the command name in field 2 may hold spaces and parentheses, so count from its end. */
+function startTicksOfLiving(stat: string): number | undefined {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return fields[0] === 'Z' || fields[0] === 'X' ? undefined : Number(fields[19])
 }
 
 /** The names in a directory; none where there is no such directory. */

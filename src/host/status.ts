@@ -1,5 +1,5 @@
 import { type GuardEvent, readEvents } from '../guard/events.js'
-import { type RegistryEntry, readLiveRegistry } from '../guard/registry.js'
+import { filterLive, type RegistryEntry, readRegistry } from '../guard/registry.js'
 import { killOfEvent, readTombstones, type Tombstone } from '../guard/tombstones.js'
 import { type CgroupMode, readCgroupLayout } from './cgroup.js'
 import { readHeldBytes } from './cgroup-memory.js'
@@ -38,6 +38,8 @@ export interface Status {
   }
   readonly guard: GuardPresence
   readonly containers: readonly ContainerStatus[]
+  /** Names in the registry that are no valid entries: nobody is held by them, the guard ignores them. */
+  readonly invalidRegistryFiles: readonly string[]
   /** In the event log as far back as it is read; kills that it lacks are known by their tombstones, as in `explain`. */
   readonly counts: { readonly kills: number; readonly refusals: number; readonly warnings: number }
 }
@@ -56,11 +58,12 @@ export async function readStatus(input: StatusInput): Promise<Status> {
   const guard = readGuardPresence(paths, procDir)
   // A guard that runs keeps what it was started with.
   const { reserveBytes, withholdBytes } = guard.state ?? input
-  const [registered, events, tombstones] = await Promise.all([
-    readLiveRegistry(paths.registryDir, procDir),
+  const [registry, events, tombstones] = await Promise.all([
+    readRegistry(paths.registryDir),
     readEvents(paths.eventsFile),
     readTombstones(paths.tombstoneDir),
   ])
+  const registered = await filterLive(registry.entries, procDir)
   const memory = readMeminfo(input.meminfoFile ?? `${procDir}/meminfo`, withholdBytes)
   // A container may raise the host's reserve while it lives.
   const reserve = Math.max(reserveBytes, ...registered.map((entry) => entry.reserveBytes))
@@ -77,6 +80,7 @@ export async function readStatus(input: StatusInput): Promise<Status> {
     },
     guard,
     containers: registered.map(containerStatus),
+    invalidRegistryFiles: registry.invalid,
     counts: {
       kills: countKills(events, tombstones),
       refusals: count(events, 'refused'),

@@ -8,7 +8,7 @@ const CONTAINER_BAR_WIDTH = 10
 const SHORT_ID = 12
 
 /** The status for people: three lines about the machine, then a table as `docker ps` prints one. */
-export function statusView({ machine, guard, containers, counts }: Status): string[] {
+export function statusView({ machine, guard, containers, invalidRegistryFiles, counts }: Status): string[] {
   const usedBytes = machine.memTotalBytes - machine.memAvailableBytes
   const reserveAt = 1 - machine.reserveBytes / machine.memTotalBytes
   const bar = drawBar(usedBytes / machine.memTotalBytes, MACHINE_BAR_WIDTH, reserveAt)
@@ -29,7 +29,13 @@ export function statusView({ machine, guard, containers, counts }: Status): stri
     ]),
     '',
     ...(containers.length === 0 ? ['No container is under spark-run.'] : containerTable(containers)),
+    ...(invalidRegistryFiles.length === 0 ? [] : ['', describeInvalid(invalidRegistryFiles)]),
   ]
+}
+
+function describeInvalid(names: readonly string[]): string {
+  const many = names.length > 1
+  return `${plural(names.length, 'registry file')} ${many ? 'are' : 'is'} not valid and ${many ? 'are' : 'is'} ignored: ${names.join(', ')}`
 }
 
 function describeGuard({ running, state }: Status['guard']): string {

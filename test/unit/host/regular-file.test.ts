@@ -31,7 +31,7 @@ test.each(ODD)('%s is passed over wherever the records of containers are read', 
     mkdirSync(path.join(dir, directory))
     make(path.join(dir, directory, name))
   }
-  expect(await readRegistry(path.join(dir, 'containers'))).toEqual([])
+  expect((await readRegistry(path.join(dir, 'containers'))).entries).toEqual([])
   expect(await readTombstones(path.join(dir, 'tombstones'))).toEqual([])
   make(path.join(dir, 'events.jsonl'))
   expect(await readEvents(path.join(dir, 'events.jsonl'))).toEqual([])
@@ -39,7 +39,7 @@ test.each(ODD)('%s is passed over wherever the records of containers are read', 
 
 test('a file where a directory should be holds no records', async () => {
   writeFileSync(path.join(dir, 'file'), '')
-  expect(await readRegistry(path.join(dir, 'file'))).toEqual([])
+  expect((await readRegistry(path.join(dir, 'file'))).entries).toEqual([])
   expect(await readTombstones(path.join(dir, 'file'))).toEqual([])
 })
 

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -17,8 +17,23 @@ function put(file: string, content: string | Buffer): string {
   return file
 }
 
+/** Field 22 of this process's stat line, whose name holds no space. */
+const ownStart =
+  readFileSync('/proc/self/stat', 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ')[19] ?? ''
+
 function register(id: string, lines: Record<string, string | number>): void {
-  const values = { version: 1, id, engine: 'docker', pid: process.pid, pid_start: 0, priority: 0, ...lines, end: 1 }
+  const values = {
+    version: 1,
+    id,
+    engine: 'docker',
+    pid: process.pid,
+    pid_start: ownStart,
+    priority: 0,
+    ...lines,
+    end: 1,
+  }
   const text = Object.entries(values).map(([key, value]) => `${key}=${value}\n`)
   put(path.join(paths.registryDir, id), text.join(''))
 }
@@ -33,6 +48,8 @@ beforeAll(async () => {
   register('first', { name: 'web', budget_bytes: 20 * GIB, ledger, cgroup_v2: path.join(dir, 'cg'), created_ns: 1 })
   register('second', { budget_bytes: 30 * GIB, reserve_bytes: 12 * GIB, priority: -5, created_ns: 2 })
   register('ended', { budget_bytes: 90 * GIB, pid: 2 ** 22 + 1, pid_start: 1, created_ns: 3 })
+  register('climber', { budget_bytes: 1, cgroup_v2: '/sys/fs/cgroup/a/../b' })
+  register('debtor', { budget_bytes: -1 })
   const event = (type: string) => JSON.stringify({ schemaVersion: 1, time: '2026-01-01T00:00:00Z', type })
   put(paths.eventsFile, `${['start', 'kill', 'refused', 'kill', 'warning'].map(event).join('\n')}\n{"torn`)
   status = await readStatus({
@@ -78,6 +95,9 @@ describe('the status of a machine with two containers', () => {
         refusedCount: null,
       },
     ])
+  })
+  test('registry files that the guard ignores hold nothing and are named', () => {
+    expect(status.invalidRegistryFiles).toEqual(['climber', 'debtor'])
   })
   test('kills and refusals are counted from the event log, a torn line is not', () => {
     expect(status.counts).toEqual({ kills: 2, refusals: 1, warnings: 1 })

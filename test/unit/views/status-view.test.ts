@@ -15,6 +15,7 @@ const quiet: Status = {
   },
   guard: { running: false, state: null },
   containers: [],
+  invalidRegistryFiles: [],
   counts: { kills: 0, refusals: 1, warnings: 0 },
 }
 const state = {
@@ -58,6 +59,15 @@ describe('the status for people', () => {
   test('memory that is withheld is named', () => {
     const rehearsal = { ...quiet, machine: { ...quiet.machine, withholdBytes: 20 * GIB } }
     expect(line(rehearsal, 'memory')).toContain('90.0 GiB of 120.0 GiB available, 20.0 GiB withheld')
+  })
+  test('registry files that are not valid are named in one line', () => {
+    const last = (...invalidRegistryFiles: string[]) => statusView({ ...quiet, invalidRegistryFiles }).slice(6)
+    expect(last('a')).toEqual([
+      'No container is under spark-run.',
+      '',
+      '1 registry file is not valid and is ignored: a',
+    ])
+    expect(last('a', 'b').at(-1)).toBe('2 registry files are not valid and are ignored: a, b')
   })
   test('containers stand in a table; what is unknown is a dash', () => {
     const status: Status = {
