@@ -37,7 +37,9 @@ export function computeKillNotice(tombstone: Tombstone, name: string | undefined
 }
 
 /** How to give the container more, which depends on whether it broke its budget or the host ran short around it. */
-export function computeRemedy({ use, budgetBytes }: Pick<Tombstone, 'use' | 'budgetBytes'>): string {
+export function computeRemedy({ use, budgetBytes, rule }: Pick<Tombstone, 'use' | 'budgetBytes' | 'rule'>): string {
+  if (rule === 'on-foreign-largest')
+    return 'the memory went to processes outside the containers, so see who is large (ps aux --sort=-rss | head) and stop that; with onForeign: nothing in the policy no container dies for it'
   return use.driverBytes + use.cgroupBytes > budgetBytes
     ? `to give it more, start it with a larger budget than ${formatBytes(budgetBytes)}: spark-run --budget SIZE docker run …`
     : 'as far as could be counted it was inside its budget, so give the host room first: stop something else, or make its engine take less'

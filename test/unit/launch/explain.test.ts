@@ -322,6 +322,13 @@ describe('what people read', () => {
     expect(explainView(explanation)[0]).toBe(sentence)
   })
 
+  test('one that died for what went to others: who is large on the host comes first', () => {
+    const forOthers = { ...stone, rule: 'on-foreign-largest', use: { driverBytes: 0, cgroupBytes: GIB } }
+    expect(explain('llm', { tombstones: [forOthers] }).advice[0]).toBe(
+      'The memory went to processes outside the containers, so see who is large (ps aux --sort=-rss | head) and stop that; with onForeign: nothing in the policy no container dies for it',
+    )
+  })
+
   test('the notice after a kill is one line: who, why, how to give it more, where the rest is', () => {
     expect(computeKillNotice(stone, 'llm')).toBe(
       'killed container llm: the host had 0.9 GiB left; to give it more, start it with a larger budget than 40.0 GiB: ' +
