@@ -79,6 +79,8 @@ void guard_resume (struct guard *guard, const struct intent *intent);
 int guard_state_write (struct guard *guard, struct spark_error *error);
 void guard_state_soft (struct guard *guard);
 
+/* notify.c: from now on the manager is who holds the other end of this socket, and wants a sign of life within `watchdog_ns`. */
+void guard_notify_by (int socket_fd, uint64_t watchdog_ns);
 /* notify.c: finds the service manager that NOTIFY_SOCKET names. Returns how often it wants a sign of life, in nanoseconds. */
 uint64_t guard_notify_open (void);
 /* notify.c: tells it, where there is one. Never waits, allocates nothing. */

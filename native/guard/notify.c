@@ -12,6 +12,8 @@
 static int manager_fd = -1;
 static struct sockaddr_un manager = { .sun_family = AF_UNIX };
 static socklen_t manager_length;
+/* Of a supervising parent: its socket is connected, and has no address. */
+static uint64_t parent_watchdog_ns;
 
 static uint64_t
 number_of (const char *variable)
@@ -20,12 +22,21 @@ number_of (const char *variable)
   return text != NULL ? strtoull (text, NULL, 10) : 0;
 }
 
+void
+guard_notify_by (int socket_fd, uint64_t watchdog_ns)
+{
+  manager_fd = socket_fd;
+  parent_watchdog_ns = watchdog_ns;
+}
+
 uint64_t
 guard_notify_open (void)
 {
   const char *path = getenv ("NOTIFY_SOCKET");
   uint64_t watchdog_pid = number_of ("WATCHDOG_PID");
 
+  if (parent_watchdog_ns != 0)
+    return parent_watchdog_ns / 2;
   if (path == NULL || (path[0] != '/' && path[0] != '@') || strlen (path) >= sizeof manager.sun_path)
     return 0;
   memcpy (manager.sun_path, path, strlen (path) + 1);
@@ -43,5 +54,6 @@ void
 guard_notify (const char *text)
 {
   if (manager_fd >= 0)
-    sendto (manager_fd, text, strlen (text), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *) &manager, manager_length);
+    sendto (manager_fd, text, strlen (text), MSG_NOSIGNAL | MSG_DONTWAIT,
+            manager_length > 0 ? (const struct sockaddr *) &manager : NULL, manager_length);
 }

@@ -16,6 +16,8 @@ struct guard_options {
   bool allow_process_groups;
   bool on_foreign_largest; /* --on-foreign kill-largest */
   int ready_fd; /* -1 = nobody asked */
+  bool supervise;
+  uint64_t watchdog_ms; /* silence after which a supervised guard is replaced */
   bool help;
 };
 

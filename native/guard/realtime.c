@@ -33,13 +33,19 @@ prefault_stack (void)
     stack[at] = 0;
 }
 
-bool
-realtime_be_urgent (void)
+static bool
+be_urgent (int priority)
 {
-  const struct sched_param schedule = { .sched_priority = PRIORITY };
+  const struct sched_param schedule = { .sched_priority = priority };
 
   /* Child processes are not real-time: what they do may wait. */
   return sched_setscheduler (0, SCHED_FIFO | SCHED_RESET_ON_FORK, &schedule) == 0;
+}
+
+bool
+realtime_be_urgent (void)
+{
+  return be_urgent (PRIORITY);
 }
 
 bool
@@ -58,8 +64,8 @@ protect_from_oom (const char *proc_dir)
   return fd >= 0 && write (fd, "-1000", 5) == 5;
 }
 
-struct realtime
-realtime_enter (const char *proc_dir, void (*warn) (const char *))
+static struct realtime
+enter (int priority, const char *proc_dir, void (*warn) (const char *))
 {
   struct realtime got = { 0 };
 
@@ -68,7 +74,7 @@ realtime_enter (const char *proc_dir, void (*warn) (const char *))
   if (!got.locked)
     warn_errno (warn, "cannot lock its memory", "under pressure it may wait for its own pages");
 
-  got.scheduled = realtime_be_urgent ();
+  got.scheduled = be_urgent (priority);
   if (!got.scheduled)
     {
       warn_errno (warn, "cannot run with real-time priority", "a busy processor may delay a kill");
@@ -80,4 +86,16 @@ realtime_enter (const char *proc_dir, void (*warn) (const char *))
   if (!got.unkillable)
     warn_errno (warn, "cannot set its oom_score_adj to -1000", "the kernel's OOM killer may choose the guard");
   return got;
+}
+
+struct realtime
+realtime_enter (const char *proc_dir, void (*warn) (const char *))
+{
+  return enter (PRIORITY, proc_dir, warn);
+}
+
+struct realtime
+realtime_enter_above (const char *proc_dir, void (*warn) (const char *))
+{
+  return enter (PRIORITY + 1, proc_dir, warn);
 }

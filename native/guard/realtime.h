@@ -13,6 +13,9 @@ struct realtime {
 /* Takes what is allowed. For each that is not, calls `warn` with one sentence: what is missing and what it means. */
 struct realtime realtime_enter (const char *proc_dir, void (*warn) (const char *sentence));
 
+/* The same for whoever watches the guard: a little more urgent than that one. */
+struct realtime realtime_enter_above (const char *proc_dir, void (*warn) (const char *sentence));
+
 /* Above everything that is not real-time by trade. True if that is allowed. */
 bool realtime_be_urgent (void);
 

@@ -129,7 +129,7 @@ function waitUntilReady(
 function notReady(options: GuardOptions, logStart: number, failure: string): ExpectedError {
   const logFile = options.logFile ?? path.join(options.logDir, 'guard.log')
   const said = readFileSync(logFile).subarray(logStart).toString('utf8').trim().split('\n')
-  const lastWords = said.findLast((line) => !line.startsWith('spark-guard-service:')) ?? ''
+  const lastWords = said.findLast((line) => !/^spark-guard-(service|supervisor):/.test(line)) ?? ''
   const reason = lastWords === '' ? failure : `${failure} and said: ${lastWords}`
   return new ExpectedError('GUARD_NOT_READY', `the guard (${options.binary}) did not start: ${reason}`, {
     hint: `Its log is ${logFile}.`,

@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { computeGuardArguments, startGuardProcess, startSupervisedGuard } from '../../../src/guard/process.js'
 import { packageDir } from '../../../src/host/package-files.js'
 import { endProcessByIdentity, isRunning, readProcessIdentity } from '../../../src/host/process-identity.js'
@@ -79,6 +79,10 @@ describe('computeGuardArguments', () => {
 })
 
 describe('startSupervisedGuard', () => {
+  afterEach(() => {
+    vi.unstubAllEnvs()
+  })
+
   function writeService(): string {
     const template = readFileSync(path.join(packageDir, 'hooks/guard/spark-guard-service'), 'utf8')
     const file = path.join(dir, 'spark-guard-service')
@@ -94,18 +98,33 @@ describe('startSupervisedGuard', () => {
   }
 
   it('starts the guard again when it dies, and ends with one signal', async () => {
-    const binary = writeGuard('[ $# -lt 4 ] || echo ready >&3; exec 3>&-; exec sleep 60')
+    const binary = writeGuard('[ $# -lt 5 ] || echo ready >&3; exec 3>&-; exec sleep 60')
     const supervisor = await startSupervisedGuard(writeService(), options(binary))
     const first = Number(starts()[0]?.split(' ')[0])
     process.kill(first, 'SIGKILL')
     while (starts().length < 2) await sleep(50)
     expect(starts().map((line) => line.split(' ').slice(1).join(' '))).toEqual([
-      '--reserve-bytes 1000 --ready-fd 3',
-      '--reserve-bytes 1000',
+      '--supervise --reserve-bytes 1000 --ready-fd 3',
+      '--supervise --reserve-bytes 1000',
     ])
     const second = readProcessIdentity(Number(starts()[1]?.split(' ')[0]))
     expect(await endProcessByIdentity(supervisor)).toBe(true)
     expect(second && isRunning(second)).toBe(false)
+  })
+
+  it('keeps the service manager of whoever installs out of it', async () => {
+    vi.stubEnv('NOTIFY_SOCKET', '@of-somebody-else')
+    const binary = writeGuard(`echo "[$\{NOTIFY_SOCKET-none}]" >"${dir}/manager"; ${READY_THEN_SLEEP}`)
+    const supervisor = await startSupervisedGuard(writeService(), options(binary))
+    expect(readFileSync(path.join(dir, 'manager'), 'utf8')).toBe('[none]\n')
+    await endProcessByIdentity(supervisor)
+  })
+
+  it("takes the guard's last words for the reason, not what its supervisors say of its end", async () => {
+    const words = 'echo "spark-guard: out of luck" >&2; echo "spark-guard-supervisor: the guard ended" >&2; exit 3'
+    await expect(startSupervisedGuard(writeService(), options(writeGuard(words)))).rejects.toThrow(
+      /and said: spark-guard: out of luck$/,
+    )
   })
 
   it('leaves nothing running when the guard gives up', async () => {
