@@ -276,7 +276,7 @@ guard_stop (struct guard *g)
   for (unsigned i = 0; i < g->table.count; i++)
     if (g->table.entries[i].used)
       entry_close (&g->table.entries[i]);
-  int fds[] = { g->table.registry_fd, g->table.ledgers_fd, g->table.admission_fd, g->table.inotify_fd, g->meminfo_fd, g->state_fd,
+  int fds[] = { g->table.registry_fd, g->table.ledgers_fd, g->table.sweep.fd, g->table.admission_fd, g->table.inotify_fd, g->meminfo_fd, g->state_fd,
                 g->signal_fd, g->intent_fd, g->log_fd, g->drop_caches_fd, g->lock_fd, g->run_fd };
   for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
     if (fds[i] >= 0)

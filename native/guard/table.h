@@ -3,6 +3,7 @@
 #define SPARK_GUARD_TABLE_H
 
 #include "guard/entry.h"
+#include <dirent.h>
 
 enum { TABLE_MAX = 256 };
 
@@ -30,6 +31,12 @@ struct table {
     uint64_t mtime_ns;
   } bad[64]; /* reported once each */
   unsigned bad_next;
+  bool full_told; /* since it was last not full */
+  struct {
+    int fd;                                         /* the registry, with a place in it of its own */
+    ssize_t length, at;                             /* of what was read of it, and how far that was looked through */
+    _Alignas (struct dirent64) char entries[2048];
+  } sweep;
 };
 
 /* Opens registry, ledgers and lock below the open run directory, creates those that are missing, and reads the registry. */
@@ -43,8 +50,9 @@ void table_sync (struct table *table);
    see this guard any more. */
 int table_check (struct table *table, const char *run_dir);
 
-/* Drops containers that died without a word, with their registry file and ledger; and retries nothing else. */
-void table_sweep (struct table *table);
+/* Drops containers that died without a word, with their registry file and ledger; and, until `deadline_ns` and going on there the next
+   time, looks through the files of those that are not in the table: the dead are removed, the living taken in once that is possible. */
+void table_sweep (struct table *table, uint64_t deadline_ns);
 
 /* The largest reserve that a live container asks for and the host had at least once since, or `host_reserve_bytes`. */
 uint64_t table_reserve (struct table *table, uint64_t host_reserve_bytes, uint64_t available_bytes);

@@ -17,6 +17,8 @@
 #define REFRESH_NS (100 * NS_PER_MS)
 /* So long, at each housekeeping, is looked for containers that use a GPU. */
 #define DEVICES_NS (1 * NS_PER_MS)
+/* And so long is looked through registry files of containers that it does not know. */
+#define SWEEP_NS (1 * NS_PER_MS)
 /* With less sleep than this ahead, nothing is done that could wait. */
 #define UNHURRIED_NS (5 * NS_PER_MS)
 /* While a container dies: often enough to see it, and to strike again at what forks. */
@@ -119,7 +121,7 @@ keep_house (struct guard *g, uint64_t now_ns)
       end_unseen (g, "guard.lock");
       return;
     }
-  table_sweep (&g->table);
+  table_sweep (&g->table, clock_boot_ns () + SWEEP_NS);
   revive_helpers (g);
   tell_lost (g);
   make_missing (g);
