@@ -1,8 +1,6 @@
 #include "guard/intent.h"
 
-#include "guard/proc_file.h"
-#include <errno.h>
-#include <fcntl.h>
+#include "guard/kept_file.h"
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,22 +9,6 @@
 #include <unistd.h>
 
 static const char magic[8] = "SPRKKILL";
-static char boot_id[sizeof ((struct intent *) 0)->boot_id];
-
-static void
-read_boot_id (const char *proc_dir)
-{
-  char path[320], text[64];
-  int fd;
-
-  snprintf (path, sizeof path, "%s/sys/kernel/random/boot_id", proc_dir);
-  fd = open (path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return;
-  if (proc_file_read (fd, text, sizeof text, 0) > 0)
-    snprintf (boot_id, sizeof boot_id, "%.36s", text);
-  close (fd);
-}
 
 /* Strings that end, whatever the file held. */
 static bool
@@ -43,22 +25,13 @@ is_ours (struct intent *i, ssize_t length)
 }
 
 int
-intent_open (int run_fd, const char *proc_dir, struct intent *found)
+intent_open (int run_fd, struct intent *found)
 {
-  int fd = openat (run_fd, INTENT_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+  ssize_t length;
+  int fd = kept_file_open (run_fd, INTENT_FILE, INTENT_BYTES, found, sizeof *found, &length);
 
-  read_boot_id (proc_dir);
-  if (fd < 0 || !is_ours (found, pread (fd, found, sizeof *found, 0)))
+  if (!is_ours (found, length))
     memset (found, 0, sizeof *found);
-  if (fd < 0)
-    return -1;
-  int status = posix_fallocate (fd, 0, INTENT_BYTES);
-  if (status != 0)
-    {
-      close (fd);
-      errno = status;
-      return -1;
-    }
   return fd;
 }
 
@@ -67,14 +40,6 @@ intent_pin (int fd)
 {
   if (fd >= 0)
     mmap (NULL, INTENT_BYTES, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
-}
-
-/* All of them are within one page, and such a write is not cut in two by a signal. Without the file nothing is remembered. */
-static void
-put (int fd, const void *bytes, size_t length, off_t at)
-{
-  if (fd >= 0 && pwrite (fd, bytes, length, at) != (ssize_t) length)
-    return;
 }
 
 /* Both ask the kernel only, no disk. */
@@ -103,7 +68,7 @@ intent_decide (int fd, const struct entry *victim, const struct kill_record *rec
   memcpy (i.magic, magic, sizeof magic);
   memcpy (i.boot_id, boot_id, sizeof boot_id);
   note_cgroup (&i, victim);
-  put (fd, &i, sizeof i, 0);
+  kept_file_put (fd, &i, sizeof i, 0);
 }
 
 void
@@ -111,13 +76,13 @@ intent_state (int fd, enum intent_state state)
 {
   uint32_t value = state;
 
-  put (fd, &value, sizeof value, offsetof (struct intent, state));
+  kept_file_put (fd, &value, sizeof value, offsetof (struct intent, state));
 }
 
 void
 intent_aftermath (int fd, const struct aftermath *aftermath)
 {
-  put (fd, aftermath, sizeof *aftermath, offsetof (struct intent, aftermath));
+  kept_file_put (fd, aftermath, sizeof *aftermath, offsetof (struct intent, aftermath));
 }
 
 bool
@@ -131,5 +96,5 @@ intent_told (int fd, off_t at, uint64_t killed_ns)
 void
 intent_tell (int fd, off_t at, uint64_t killed_ns)
 {
-  put (fd, &killed_ns, sizeof killed_ns, at);
+  kept_file_put (fd, &killed_ns, sizeof killed_ns, at);
 }

@@ -4,6 +4,7 @@
 #define SPARK_GUARD_INTENT_H
 
 #include "guard/decide.h"
+#include "guard/kept_file.h"
 #include "guard/report.h"
 #include <stdint.h>
 #include <sys/types.h>
@@ -28,7 +29,7 @@ struct intent {
   char magic[8];
   uint32_t size; /* of this struct: another version's is not read */
   uint32_t state;
-  char boot_id[40];
+  char boot_id[BOOT_ID_SIZE];
   /* who, beyond the record's id */
   pid_t pid;
   uint64_t pid_start, created_ns;
@@ -42,8 +43,9 @@ struct intent {
 
 _Static_assert (sizeof (struct intent) <= INTENT_EVENT_AT, "one page, written in one piece");
 
-/* Opens or makes the file and reads what is there; returns a descriptor, or -1 with errno: then a restart knows of no kill. */
-int intent_open (int run_fd, const char *proc_dir, struct intent *found);
+/* Opens or makes the file and reads what is there, once the boot is known; returns a descriptor, or -1 with errno: then a restart knows of
+   no kill. */
+int intent_open (int run_fd, struct intent *found);
 
 /* Maps it, to be never read: what is mapped by a process whose memory is locked is not swapped out, so that a write finds it there. */
 void intent_pin (int fd);

@@ -4,6 +4,7 @@
 #include "common/cleanup.h"
 #include "common/private_file.h"
 #include "common/size.h"
+#include "guard/calm.h"
 #include "guard/clock.h"
 #include "guard/devices.h"
 #include "guard/psi.h"
@@ -212,7 +213,7 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
 
   memset (g, 0, sizeof *g);
   g->options = *options;
-  g->run_fd = g->lock_fd = g->log_fd = g->intent_fd = g->meminfo_fd = g->state_fd = g->signal_fd = g->drop_caches_fd = -1;
+  g->run_fd = g->lock_fd = g->log_fd = g->intent_fd = g->calm_fd = g->meminfo_fd = g->state_fd = g->signal_fd = g->drop_caches_fd = -1;
   g->herald = HERALD_NONE;
   g->scribe.helper = g->scribe.teller = g->shrinker = HELPER_NONE;
   g->watchdog_ns = guard_notify_open ();
@@ -224,10 +225,13 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
     return -1;
   if (open_files (g, error) != 0 || check_reserve (g, error) != 0)
     return -1;
-  g->intent_fd = intent_open (g->run_fd, options->proc_dir, &under_way);
+  boot_id_read (options->proc_dir);
+  g->intent_fd = intent_open (g->run_fd, &under_way);
   intent_pin (g->intent_fd);
   if (g->intent_fd < 0)
     say_trouble (errno, "cannot make " INTENT_FILE, "a guard that takes this one's place will not know of a kill under way");
+  if (calm_open (g) != 0)
+    say_trouble (errno, "cannot make " CALM_FILE, "a guard that is started in a shortage will not know how things were before it");
   g->kill_by = selftest_run (&place, error);
   if (g->kill_by == KILL_BY_NOTHING || open_signals (g, error) != 0
       || scribe_start (&g->scribe, g->run_fd, g->log_fd, error) != 0 || herald_start (&g->herald, options->proc_dir, error) != 0
@@ -244,11 +248,9 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
   devices_find (g->table.entries, g->table.count, &g->device_turn, options->proc_dir, 0);
   usage_refresh (g->table.entries, g->table.count, &g->usage_turn, options->proc_dir, guard_huge_bytes (g), 0);
   g->realtime = realtime_enter (options->proc_dir, say);
-  /* Until memory has once been seen plentiful, all of its use counts as a loss. */
-  g->calm.available_bytes = g->memory.total_bytes;
   g->soft = decide_soft (false, g->memory.available_bytes, g->reserve_bytes, -1);
   if (g->soft)
-    guard_mark (g, clock_boot_ns ());
+    guard_start_short (g, clock_boot_ns ());
   else
     guard_take_stock (g, clock_boot_ns ());
   if (guard_state_write (g, error) != 0)
@@ -277,7 +279,7 @@ guard_stop (struct guard *g)
     if (g->table.entries[i].used)
       entry_close (&g->table.entries[i]);
   int fds[] = { g->table.registry_fd, g->table.ledgers_fd, g->table.sweep.fd, g->table.admission_fd, g->table.inotify_fd, g->meminfo_fd, g->state_fd,
-                g->signal_fd, g->intent_fd, g->log_fd, g->drop_caches_fd, g->lock_fd, g->run_fd };
+                g->signal_fd, g->intent_fd, g->calm_fd, g->log_fd, g->drop_caches_fd, g->lock_fd, g->run_fd };
   for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
     if (fds[i] >= 0)
       close (fds[i]);

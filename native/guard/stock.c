@@ -1,5 +1,6 @@
 #include "guard/guard.h"
 
+#include "guard/calm.h"
 #include "guard/clock.h"
 #include "guard/usage.h"
 
@@ -44,7 +45,35 @@ guard_take_stock (struct guard *g, uint64_t now_ns)
     g->table.entries[i].calm_use_bytes = entry_use_bytes (&g->table.entries[i]);
   g->calm = stock_now (g, now_ns);
   g->refreshed_ns = now_ns;
+  g->calm_known = true;
   g->calm_ns = whole ? now_ns : 0; /* what is left is read at the next housekeeping */
+  calm_keep (g);
+}
+
+void
+guard_start_short (struct guard *g, uint64_t now_ns)
+{
+  guard_mark (g, now_ns);
+  g->calm_known = calm_recall (g);
+  if (g->calm_known)
+    return;
+  g->calm = stock_now (g, now_ns);
+  for (unsigned i = 0; i < g->table.count; i++)
+    g->table.entries[i].calm_use_bytes = entry_use_bytes (&g->table.entries[i]);
+}
+
+/* More than what programs take and give back all the time. */
+static bool
+is_fall (const struct guard *g, const struct stock *then)
+{
+  return then->available_bytes > g->memory.available_bytes
+         && then->available_bytes - g->memory.available_bytes >= g->reserve_bytes / FALL_SHARE_OF_RESERVE;
+}
+
+bool
+guard_calm_tells (const struct guard *g)
+{
+  return g->calm_known || is_fall (g, &g->calm);
 }
 
 void
@@ -67,8 +96,5 @@ guard_recent_mark (const struct guard *g, uint64_t now_ns)
     if (g->marks[i].at_ns != 0 && now_ns - g->marks[i].at_ns <= MARK_OLD_NS
         && (highest < 0 || g->marks[i].available_bytes > g->marks[highest].available_bytes))
       highest = i;
-  if (highest < 0 || g->marks[highest].available_bytes <= g->memory.available_bytes
-      || g->marks[highest].available_bytes - g->memory.available_bytes < g->reserve_bytes / FALL_SHARE_OF_RESERVE)
-    return -1;
-  return highest;
+  return highest >= 0 && is_fall (g, &g->marks[highest]) ? highest : -1;
 }

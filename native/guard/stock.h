@@ -15,6 +15,13 @@ struct stock {
 
 struct guard;
 
+/* At a start while memory is short: what the guard before has left of how things were before, else how they are now. */
+void guard_start_short (struct guard *guard, uint64_t now_ns);
+
+/* True if what is called calm tells who took the memory. Where nobody knows how things were before the shortage, it is how they were at
+   the start of this guard, and a small fall since then tells nothing: then all that anybody holds counts as taken. */
+bool guard_calm_tells (const struct guard *guard);
+
 /* Takes stock while memory is plentiful. */
 void guard_take_stock (struct guard *guard, uint64_t now_ns);
 

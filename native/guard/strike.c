@@ -59,6 +59,7 @@ static struct entry *
 choose (struct guard *g, enum guilt *guilt, uint64_t now_ns)
 {
   static struct candidate candidates[TABLE_MAX];
+  bool calm = guard_calm_tells (g);
 
   usage_refresh (g->table.entries, g->table.count, &g->usage_turn, g->options.proc_dir, guard_huge_bytes (g), now_ns + CHOICE_NS);
   for (unsigned i = 0; i < g->table.count; i++)
@@ -68,11 +69,11 @@ choose (struct guard *g, enum guilt *guilt, uint64_t now_ns)
                                           .priority = e->priority,
                                           .budget_bytes = e->budget_bytes,
                                           .use_bytes = entry_use_bytes (e),
-                                          .then_use_bytes = e->calm_use_bytes,
+                                          .then_use_bytes = calm ? e->calm_use_bytes : 0,
                                           .created_ns = e->created_ns,
                                           .uses_gpu = e->uses_gpu };
     }
-  struct loss loss = loss_since (g, &g->calm);
+  struct loss loss = loss_since (g, calm ? &g->calm : &(const struct stock){ .available_bytes = g->memory.total_bytes });
   int victim = judge (g, candidates, &loss, guilt), mark = guard_recent_mark (g, now_ns);
   if (victim < 0 && *guilt != GUILT_NOBODY && mark >= 0)
     {

@@ -1,5 +1,6 @@
 #include "guard/guard.h"
 
+#include "guard/calm.h"
 #include "guard/clock.h"
 #include "guard/devices.h"
 #include "guard/psi.h"
@@ -102,9 +103,11 @@ make_missing (struct guard *g)
     guard_state_write (g, NULL);
   if (g->intent_fd < 0)
     {
-      g->intent_fd = intent_open (g->run_fd, g->options.proc_dir, &unread);
+      g->intent_fd = intent_open (g->run_fd, &unread);
       intent_pin (g->intent_fd);
     }
+  if (g->calm_fd < 0)
+    calm_open (g);
 }
 
 static void

@@ -274,7 +274,7 @@ target_intent (const char *text, size_t length)
 
   directory_make ();
   put (INTENT_FILE, text, length);
-  int fd = intent_open (directory_fd, directory, &found); /* where there is no boot_id */
+  int fd = intent_open (directory_fd, &found); /* where there is no boot_id */
   ALWAYS (fd >= 0 && found.state <= INTENT_OVER && memchr (found.record.sentence, '\0', sizeof found.record.sentence) != NULL);
   ALWAYS (found.state == INTENT_NONE || spark_id_valid (found.record.id));
   close (fd);

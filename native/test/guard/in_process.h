@@ -87,7 +87,7 @@ guard_begin (const char *reserve_bytes, bool process_groups, struct spark_error 
   return guard_start (&guard, &options, error);
 }
 
-static void
+__attribute__ ((unused)) static void
 guard_begin_or_end (void)
 {
   struct spark_error error;
@@ -156,7 +156,7 @@ still_guards (const char *id)
   return kills (&greedy);
 }
 
-static void
+__attribute__ ((unused)) static void
 child_end (struct child *child)
 {
   kill (child->pid, SIGKILL);

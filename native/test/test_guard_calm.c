@@ -1,0 +1,150 @@
+/* A guard that is started while memory is short: it knows how things were before from the one that it takes the place of. */
+#include "test/guard/in_process.h"
+
+#define SMALL_RESERVE "16777216" /* 16 MiB, so that the soft line is at 32 MiB */
+
+/* What each of them holds is more than a quarter of this host, and within its budget. */
+enum { HOST_MIB = 256, HELD_MIB = 75, BUDGET_MIB = 200 };
+
+/* Started before the first guard, whose lock they would hold on else. */
+static struct child old, fresh, giant;
+static char calm_path[80];
+
+static void
+set_small (unsigned mib)
+{
+  char text[128];
+
+  snprintf (text, sizeof text, "MemTotal: %u kB\nMemFree: 0 kB\nMemAvailable: %u kB\nAnonPages: %u kB\n", HOST_MIB * 1024, mib * 1024, (HOST_MIB - mib) * 1024);
+  write_meminfo (text);
+}
+
+static void
+begin (void)
+{
+  struct spark_error error;
+
+  if (guard_begin (SMALL_RESERVE, true, &error) == 0)
+    return;
+  printf ("Bail out! %s\n", error.text);
+  exit (1);
+}
+
+static bool
+dies (const struct child *child)
+{
+  for (int i = 0; i < 200; i++)
+    {
+      steps (1);
+      if (waitpid (child->pid, NULL, WNOHANG) == child->pid)
+        return true;
+    }
+  return false;
+}
+
+/* Plentiful, with stock taken of all that is registered. */
+static void
+become_calm (void)
+{
+  set_small (140);
+  for (int i = 0; i < 2000 && (guard.victim != NULL || guard.soft); i++)
+    steps (1);
+  guard.calm_ns = guard.housekept_ns = 0;
+  steps (5);
+  CHECK (!guard.soft);
+}
+
+static void
+forget (const char *id)
+{
+  struct spark_error error;
+
+  spark_registry_remove (guard.table.registry_fd, id, &error);
+  steps (2);
+}
+
+/* In place of one that knew, while memory is short. */
+static void
+restart_at (unsigned mib)
+{
+  guard_stop (&guard);
+  set_small (mib);
+  begin ();
+  CHECK (guard.soft);
+}
+
+static void
+test_restart (void)
+{
+  struct spark_container a = container_of ("old", &old, BUDGET_MIB * MIB);
+
+  begin ();
+  register_entry (&a);
+  steps (2);
+  become_calm ();
+  restart_at (25);
+  set_small (12);
+  CHECK (!dies (&old));
+  CHECK (events ("nothing is killed") == 1);
+  test_done ("started anew in a shortage that a host process made, the guard kills nobody who did not grow");
+
+  /* Restarted again, in the same shortage: what it wrote down while memory was plentiful stands. */
+  restart_at (12);
+  CHECK (!dies (&old));
+  struct spark_container b = container_of ("fresh", &fresh, BUDGET_MIB * MIB);
+  register_entry (&b);
+  restart_at (12);
+  CHECK (dies (&fresh) && waitpid (old.pid, NULL, WNOHANG) == 0);
+  CHECK (events ("\"rule\":\"growth\"") == 1);
+  test_done ("one that came after it was written down, and took the memory, answers for it, and not the one that was there");
+  close (fresh.stderr_fd);
+  become_calm ();
+
+  /* A guard that was killed while it wrote. */
+  uint32_t whole = 0;
+  cleanup_close int fd = open (calm_path, O_WRONLY | O_CLOEXEC);
+  CHECK (pwrite (fd, &whole, sizeof whole, 12) == (ssize_t) sizeof whole);
+  restart_at (12);
+  CHECK (dies (&old));
+  test_done ("what is not whole is not used");
+  close (old.stderr_fd);
+  become_calm ();
+}
+
+static void
+test_first_start (void)
+{
+  struct spark_container c = container_of ("giant", &giant, BUDGET_MIB * MIB);
+
+  register_entry (&c);
+  steps (2);
+  CHECK (unlink (calm_path) == 0);
+  restart_at (25);
+  set_small (12);
+  CHECK (!dies (&giant));
+  test_done ("the first guard of all, started in a shortage: who did not grow since does not die for what a host process took since");
+
+  CHECK (unlink (calm_path) == 0);
+  restart_at (12);
+  CHECK (dies (&giant));
+  test_done ("started under the reserve, with nothing taken since and nothing known of before: who holds much answers for it");
+  close (giant.stderr_fd);
+  become_calm ();
+  forget ("giant");
+}
+
+int
+main (void)
+{
+  directories_make ();
+  snprintf (calm_path, sizeof calm_path, "%s/guard.calm", run_dir);
+  old = child_start (HELD_MIB);
+  fresh = child_start (HELD_MIB);
+  giant = child_start (HELD_MIB);
+  set_small (140);
+  test_restart ();
+  test_first_start ();
+  guard_stop (&guard);
+  directories_remove ();
+  return check_done ();
+}
