@@ -9,6 +9,8 @@
 
 /* A decision whose blow may not have come stands for so long; later everything may be different. */
 #define DECISION_STANDS_NS (10 * NS_PER_SECOND)
+/* The memory of one that is gone came back within this, or it does not come. */
+#define WAIT_IS_OVER_NS (60 * NS_PER_SECOND)
 
 static struct entry *
 find_victim (struct guard *g, const struct intent *i)
@@ -57,10 +59,22 @@ tell_what_is_missing (struct guard *g, const struct intent *i)
     report_tombstone (&g->scribe, &g->record, &g->samples);
 }
 
+/* When the guard before was surely there, last. */
+static uint64_t
+last_seen_ns (const struct aftermath *a)
+{
+  uint64_t latest_ns = a->killed_ns;
+
+  latest_ns = a->empty_ns > latest_ns ? a->empty_ns : latest_ns;
+  latest_ns = a->shrunk_ns > latest_ns ? a->shrunk_ns : latest_ns;
+  return a->risen_ns > latest_ns ? a->risen_ns : latest_ns;
+}
+
 void
 guard_resume (struct guard *g, const struct intent *i)
 {
   struct entry *victim = find_victim (g, i);
+  uint64_t now_ns = clock_boot_ns ();
 
   if (i->state == INTENT_NONE)
     return;
@@ -69,7 +83,6 @@ guard_resume (struct guard *g, const struct intent *i)
     victim = &g->ghost;
   if (i->state == INTENT_DECIDED && lives)
     {
-      uint64_t now_ns = clock_boot_ns ();
       bool stands = now_ns >= i->aftermath.killed_ns && now_ns - i->aftermath.killed_ns < DECISION_STANDS_NS;
       /* Whoever was killed in the middle of the blow may have left it frozen. */
       if (!stands)
@@ -87,7 +100,15 @@ guard_resume (struct guard *g, const struct intent *i)
   tell_what_is_missing (g, i);
   if (i->state == INTENT_OVER)
     return;
+  if (!lives && now_ns - i->record.killed_ns > WAIT_IS_OVER_NS)
+    {
+      intent_state (g->intent_fd, INTENT_OVER);
+      entry_close (victim);
+      return;
+    }
   g->victim = victim;
   g->victim->dying = true;
   g->aftermath = i->aftermath;
+  /* The time between the two guards is not time in which it would not die. */
+  g->followed_ns = last_seen_ns (&g->aftermath);
 }
