@@ -114,6 +114,12 @@ field_parse (const char *key, const char *value, struct spark_container *c)
     return path_copy (value, c->cgroup_memory, sizeof c->cgroup_memory);
   if (FIELD ("cgroup_freezer"))
     return path_copy (value, c->cgroup_freezer, sizeof c->cgroup_freezer);
+  if (FIELD ("cgroup_v2_id"))
+    return digits_parse (value, &c->cgroup_v2_id);
+  if (FIELD ("cgroup_memory_id"))
+    return digits_parse (value, &c->cgroup_memory_id);
+  if (FIELD ("cgroup_freezer_id"))
+    return digits_parse (value, &c->cgroup_freezer_id);
   if (FIELD ("budget_bytes"))
     return digits_parse (value, &c->budget_bytes);
   if (FIELD ("reserve_bytes"))
@@ -192,6 +198,16 @@ line_breaking_field (const struct spark_container *c)
   return NULL;
 }
 
+/* "key=number\n", or nothing for 0. */
+static char *
+line_unless_zero (const char *key, uint64_t number, char text[48])
+{
+  text[0] = '\0';
+  if (number != 0)
+    snprintf (text, 48, "%s=%" PRIu64 "\n", key, number);
+  return text;
+}
+
 int
 spark_registry_write (int registry_fd, const struct spark_container *c, struct spark_error *error)
 {
@@ -203,16 +219,17 @@ spark_registry_write (int registry_fd, const struct spark_container *c, struct s
   if (broken != NULL)
     return spark_fail (error, 0, "the %s of container %s holds a line break, which a registry entry cannot hold", broken,
                        c->id);
-  char pgid[32] = "";
-  if (c->pgid != 0)
-    snprintf (pgid, sizeof pgid, "pgid=%d\n", (int) c->pgid);
+  char pgid[48], ids[3][48];
   char text[SPARK_REGISTRY_FILE_MAX];
   int length = snprintf (text, sizeof text,
                          "version=1\nid=%s\nname=%s\nrequest=%s\nengine=%s\npid=%d\npid_start=%" PRIu64 "\n%s"
-                         "cgroup_v2=%s\ncgroup_memory=%s\ncgroup_freezer=%s\nbudget_bytes=%" PRIu64
+                         "cgroup_v2=%s\ncgroup_memory=%s\ncgroup_freezer=%s\n%s%s%sbudget_bytes=%" PRIu64
                          "\nreserve_bytes=%" PRIu64 "\npriority=%d\nledger=%s\ncreated_ns=%" PRIu64 "\nkills=%u\nend=1\n",
-                         c->id, c->name, c->request, c->engine, (int) c->pid, c->pid_start, pgid, c->cgroup_v2,
-                         c->cgroup_memory, c->cgroup_freezer, c->budget_bytes, c->reserve_bytes, c->priority, c->ledger,
+                         c->id, c->name, c->request, c->engine, (int) c->pid, c->pid_start,
+                         line_unless_zero ("pgid", (uint64_t) c->pgid, pgid), c->cgroup_v2, c->cgroup_memory, c->cgroup_freezer,
+                         line_unless_zero ("cgroup_v2_id", c->cgroup_v2_id, ids[0]),
+                         line_unless_zero ("cgroup_memory_id", c->cgroup_memory_id, ids[1]),
+                         line_unless_zero ("cgroup_freezer_id", c->cgroup_freezer_id, ids[2]), c->budget_bytes, c->reserve_bytes, c->priority, c->ledger,
                          c->created_ns, c->kills);
   if (length < 0 || (size_t) length >= sizeof text)
     return spark_fail (error, 0, "the registry entry of %s would be longer than %d bytes", c->id, SPARK_REGISTRY_FILE_MAX);
@@ -324,29 +341,60 @@ spark_registry_each (int registry_fd, int (*each) (const struct spark_container 
 
 /* --- liveness ------------------------------------------------------------------------------------------------------ */
 
-static bool
-cgroup_holds_process (const char *cgroup)
+int
+spark_cgroup_open (const char *path, uint64_t id)
 {
-  char path[640], text[256];
-  if (cgroup[0] == '\0')
+  struct stat status;
+  cleanup_close int fd = open (path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0 || fstat (fd, &status) != 0)
+    return -1;
+  if (id != 0 && status.st_ino != id)
+    {
+      errno = ESTALE;
+      return -1;
+    }
+  int result = fd;
+  fd = -1;
+  return result;
+}
+
+static uint64_t
+cgroup_id (const char *path)
+{
+  struct stat status;
+  return path[0] != '\0' && lstat (path, &status) == 0 ? status.st_ino : 0;
+}
+
+void
+spark_container_note_cgroups (struct spark_container *c)
+{
+  c->cgroup_v2_id = cgroup_id (c->cgroup_v2);
+  c->cgroup_memory_id = cgroup_id (c->cgroup_memory);
+  c->cgroup_freezer_id = cgroup_id (c->cgroup_freezer);
+}
+
+static bool
+cgroup_holds_process (const char *path, uint64_t id)
+{
+  char text[256];
+  cleanup_close int directory = path[0] != '\0' ? spark_cgroup_open (path, id) : -1;
+  if (directory < 0)
     return false;
   /* cgroup.events (v2) counts child groups too; v1 has only the list of its own processes. */
-  snprintf (path, sizeof path, "%s/cgroup.events", cgroup);
-  ssize_t length = file_read (AT_FDCWD, path, 0, text, sizeof text - 1);
+  ssize_t length = file_read (directory, "cgroup.events", 0, text, sizeof text - 1);
   if (length > 0)
     {
       text[length] = '\0';
       return strstr (text, "populated 1") != NULL;
     }
-  snprintf (path, sizeof path, "%s/cgroup.procs", cgroup);
-  return file_read (AT_FDCWD, path, 0, text, 1) > 0;
+  return file_read (directory, "cgroup.procs", 0, text, 1) > 0;
 }
 
 bool
-spark_container_live (const struct spark_container *container, const char *proc_path)
+spark_container_live (const struct spark_container *c, const char *proc_path)
 {
   uint64_t pid_start;
-  return (spark_process_start (proc_path, container->pid, &pid_start) == 0 && pid_start == container->pid_start)
-         || cgroup_holds_process (container->cgroup_v2) || cgroup_holds_process (container->cgroup_memory)
-         || cgroup_holds_process (container->cgroup_freezer);
+  return (spark_process_start (proc_path, c->pid, &pid_start) == 0 && pid_start == c->pid_start)
+         || cgroup_holds_process (c->cgroup_v2, c->cgroup_v2_id) || cgroup_holds_process (c->cgroup_memory, c->cgroup_memory_id)
+         || cgroup_holds_process (c->cgroup_freezer, c->cgroup_freezer_id);
 }

@@ -20,6 +20,8 @@ struct spark_container {
   char cgroup_v2[512];
   char cgroup_memory[512];
   char cgroup_freezer[512];
+  /* inode numbers: which cgroup of that path; 0 = not known */
+  uint64_t cgroup_v2_id, cgroup_memory_id, cgroup_freezer_id;
   uint64_t budget_bytes;
   uint64_t reserve_bytes;
   int priority;
@@ -47,6 +49,12 @@ int spark_registry_read (int registry_fd, const char *id, struct spark_container
 
 /* Removes the entry; a missing one is success. */
 int spark_registry_remove (int registry_fd, const char *id, struct spark_error *error);
+
+/* Fills in which cgroups its paths lead to now. */
+void spark_container_note_cgroups (struct spark_container *container);
+
+/* Opens a cgroup's directory (O_PATH) if it is still the one with that inode number (0: any). -1 with errno, ESTALE for another one. */
+int spark_cgroup_open (const char *path, uint64_t id);
 
 /* True while pid is still the same process, or one of the entry's cgroups holds a process. `proc_path` is "/proc". */
 bool spark_container_live (const struct spark_container *container, const char *proc_path);

@@ -87,16 +87,19 @@ holds_guard (const char *path, bool v2, const struct entry_place *place)
   return false;
 }
 
-/* Opens a cgroup's directory if it is one that may be killed: of the right file system, not a root, without the guard and
+/* Opens a cgroup's directory if it is one that may be killed: the one that was registered, of the right file system, not a root, without the guard and
    without processes older than the container. Returns -1 with a sentence in `note`. */
 static int
-cgroup_open (const char *path, bool v2, const struct spark_container *container, const struct entry_place *place,
+cgroup_open (const char *path, uint64_t id, bool v2, const struct spark_container *container, const struct entry_place *place,
              struct spark_error *note)
 {
   struct statfs fs;
   struct stat status;
-  cleanup_close int directory = open (path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  cleanup_close int directory = spark_cgroup_open (path, id);
 
+  if (directory < 0 && errno == ESTALE)
+    return spark_fail (note, 0, "the cgroup %s is not the one of container %s any more, but one of the same name: it is left alone", path,
+                       container->id);
   if (directory < 0)
     return spark_fail (note, errno, "cannot open the cgroup %s of container %s", path, container->id);
   if (fstatfs (directory, &fs) != 0 || (uint64_t) fs.f_type != (v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC))
@@ -157,7 +160,7 @@ open_huge_v1 (struct entry *e, const struct spark_container *c, const struct ent
       || snprintf (path, sizeof path, "%s/hugetlb/%s", place->cgroup_root, c->cgroup_memory + root_length + 8)
            >= (int) sizeof path)
     return;
-  cleanup_close int huge = cgroup_open (path, false, c, place, &unsaid);
+  cleanup_close int huge = cgroup_open (path, 0, false, c, place, &unsaid);
   if (huge >= 0 && c->pid > 0 && proc_file_each_pid (huge, is_process, &init) >= 0 && init.found)
     e->huge_count = huge_pages_open (huge, e->huge_fds);
 }
@@ -183,10 +186,10 @@ v2_is_own (const struct spark_container *c, const struct entry_place *place)
 static void
 open_cgroups (struct entry *e, const struct spark_container *c, const struct entry_place *place, struct spark_error *note)
 {
-  cleanup_close int memory = c->cgroup_memory[0] != '\0' ? cgroup_open (c->cgroup_memory, false, c, place, note) : -1;
-  cleanup_close int freezer = c->cgroup_freezer[0] != '\0' ? cgroup_open (c->cgroup_freezer, false, c, place, note) : -1;
+  cleanup_close int memory = c->cgroup_memory[0] != '\0' ? cgroup_open (c->cgroup_memory, c->cgroup_memory_id, false, c, place, note) : -1;
+  cleanup_close int freezer = c->cgroup_freezer[0] != '\0' ? cgroup_open (c->cgroup_freezer, c->cgroup_freezer_id, false, c, place, note) : -1;
   bool use_v2 = c->cgroup_v2[0] != '\0' && (freezer < 0 || v2_is_own (c, place));
-  cleanup_close int v2 = use_v2 ? cgroup_open (c->cgroup_v2, true, c, place, note) : -1;
+  cleanup_close int v2 = use_v2 ? cgroup_open (c->cgroup_v2, c->cgroup_v2_id, true, c, place, note) : -1;
 
   if (v2 >= 0)
     {

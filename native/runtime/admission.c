@@ -330,6 +330,7 @@ spark_register (const struct spark_plan *plan, struct spark_container *container
     return -1;
   container->budget_bytes = budget_bytes;
   container->created_ns = spark_boottime_ns ();
+  spark_container_note_cgroups (container);
   container->kills = spark_cooldown_of (plan->run_dir, container->id, container->created_ns).kills;
   if (spark_registry_write (desk.registry_fd, container, error) != 0)
     return -1;

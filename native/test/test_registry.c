@@ -261,6 +261,22 @@ test_live (void)
   put ("dir/cgroup.events", "populated 1\nfrozen 0\n", 21);
   CHECK (spark_container_live (&c, "/proc"));
   test_done ("a cgroup with processes keeps an entry alive");
+
+  spark_container_note_cgroups (&c);
+  CHECK (c.cgroup_memory_id != 0 && c.cgroup_v2_id == 0 && spark_container_live (&c, "/proc"));
+  CHECK (spark_registry_write (fd, &c, NULL) == 0);
+  struct spark_container back;
+  CHECK (spark_registry_read (fd, "p", &back, NULL) == 0 && back.cgroup_memory_id == c.cgroup_memory_id && back.cgroup_freezer_id == 0);
+  /* Removed, and made anew by somebody else. */
+  char moved[PATH_MAX];
+  snprintf (path, sizeof path, "%s/dir", directory);
+  snprintf (moved, sizeof moved, "%s/moved", directory);
+  CHECK (rename (path, moved) == 0 && mkdir (path, 0755) == 0);
+  put ("dir/cgroup.procs", "12\n", 3);
+  CHECK (!spark_container_live (&c, "/proc"));
+  c.cgroup_memory_id = 0;
+  CHECK (spark_container_live (&c, "/proc"));
+  test_done ("another cgroup of the same path does not; an entry that does not say which one it was is believed by its path");
 }
 
 int

@@ -1,4 +1,4 @@
-import { lstat, readdir } from 'node:fs/promises'
+import { lstat, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { isSystemError } from '../errors.js'
 import { readSmallFile } from '../host/regular-file.js'
@@ -16,6 +16,10 @@ export interface RegistryEntry {
   readonly cgroupV2: string | undefined
   readonly cgroupMemory: string | undefined
   readonly cgroupFreezer: string | undefined
+  /** Inode numbers, past 2^53 some day: which cgroup of that path was registered; undefined in entries that do not say. */
+  readonly cgroupV2Id: bigint | undefined
+  readonly cgroupMemoryId: bigint | undefined
+  readonly cgroupFreezerId: bigint | undefined
   /** Set only in rehearsals without an engine. */
   readonly pgid: number | undefined
   readonly budgetBytes: number
@@ -60,6 +64,9 @@ export function parseRegistryEntry(text: string): RegistryEntry | undefined {
     cgroupV2: values.get('cgroup_v2') || undefined,
     cgroupMemory: values.get('cgroup_memory') || undefined,
     cgroupFreezer: values.get('cgroup_freezer') || undefined,
+    cgroupV2Id: inode(values.get('cgroup_v2_id')),
+    cgroupMemoryId: inode(values.get('cgroup_memory_id')),
+    cgroupFreezerId: inode(values.get('cgroup_freezer_id')),
     pgid: values.has('pgid') ? number('pgid') : undefined,
     budgetBytes: number('budget_bytes'),
     reserveBytes: number('reserve_bytes'),
@@ -92,6 +99,9 @@ const ACCEPTS: ReadonlyMap<string, (value: string) => boolean> = new Map([
   ['cgroup_v2', isPath],
   ['cgroup_memory', isPath],
   ['cgroup_freezer', isPath],
+  ['cgroup_v2_id', isSize],
+  ['cgroup_memory_id', isSize],
+  ['cgroup_freezer_id', isSize],
   ['budget_bytes', isSize],
   ['reserve_bytes', isSize],
   ['priority', (value: string) => /^-?[0-9]+$/.test(value) && Math.abs(Number(value)) <= 1000],
@@ -148,10 +158,15 @@ async function readEntry(registryDir: string, id: string): Promise<RegistryEntry
 
 /** True while the entry's pid is still the same process, or one of its cgroups holds a process. */
 export async function isLive(entry: RegistryEntry, procDir = '/proc'): Promise<boolean> {
-  const stat = await readSmallFile(path.join(procDir, String(entry.pid), 'stat'), KERNEL_FILE_MAX_BYTES)
-  if (stat !== undefined && startTicksOfLiving(stat) === entry.pidStart) return true
-  for (const cgroup of [entry.cgroupV2, entry.cgroupMemory, entry.cgroupFreezer]) {
-    if (cgroup === undefined) continue
+  const text = await readSmallFile(path.join(procDir, String(entry.pid), 'stat'), KERNEL_FILE_MAX_BYTES)
+  if (text !== undefined && startTicksOfLiving(text) === entry.pidStart) return true
+  const cgroups = [
+    [entry.cgroupV2, entry.cgroupV2Id],
+    [entry.cgroupMemory, entry.cgroupMemoryId],
+    [entry.cgroupFreezer, entry.cgroupFreezerId],
+  ] as const
+  for (const [cgroup, id] of cgroups) {
+    if (cgroup === undefined || (id !== undefined && (await inodeOf(cgroup)) !== id)) continue
     const processes = await readSmallFile(path.join(cgroup, 'cgroup.procs'), KERNEL_FILE_MAX_BYTES)
     if (processes !== undefined && processes.trim() !== '') return true
   }
@@ -176,6 +191,19 @@ export function parseKeyValues(text: string): Map<string, string> {
     if (at > 0 && !values.has(line.slice(0, at))) values.set(line.slice(0, at), line.slice(at + 1))
   }
   return values
+}
+
+function inode(text: string | undefined): bigint | undefined {
+  return text === undefined || BigInt(text) === 0n ? undefined : BigInt(text)
+}
+
+async function inodeOf(directory: string): Promise<bigint | undefined> {
+  try {
+    return (await stat(directory, { bigint: true })).ino
+  } catch (error) {
+    if (isSystemError(error)) return undefined
+    throw error
+  }
 }
 
 /** Field 22 of a stat line, undefined for a zombie's; the command name in field 2 may hold spaces and parentheses, so count from its end. */

@@ -1,5 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -136,6 +146,14 @@ export function guardRig(): GuardRig {
       cgroup_v2: cgroups.unified,
       cgroup_memory: cgroups.memory,
       cgroup_freezer: cgroups.freezer,
+      ...Object.fromEntries(
+        Object.entries(cgroups)
+          .filter(([, where]) => where !== '')
+          .map(([hierarchy, where]) => [
+            `cgroup_${hierarchy === 'unified' ? 'v2' : hierarchy}_id`,
+            statSync(where).ino,
+          ]),
+      ),
       budget_bytes: options.budgetBytes,
       reserve_bytes: 0,
       priority: options.priority ?? 0,

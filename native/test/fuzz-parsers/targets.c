@@ -91,7 +91,8 @@ same_entry (const struct spark_container *a, const struct spark_container *b)
          && strcmp (a->cgroup_v2, b->cgroup_v2) == 0 && strcmp (a->cgroup_memory, b->cgroup_memory) == 0
          && strcmp (a->cgroup_freezer, b->cgroup_freezer) == 0 && a->budget_bytes == b->budget_bytes
          && a->reserve_bytes == b->reserve_bytes && a->priority == b->priority && strcmp (a->ledger, b->ledger) == 0
-         && a->created_ns == b->created_ns;
+         && a->created_ns == b->created_ns && a->cgroup_v2_id == b->cgroup_v2_id && a->cgroup_memory_id == b->cgroup_memory_id
+         && a->cgroup_freezer_id == b->cgroup_freezer_id;
 }
 
 /* What was read can be written, and reads the same again. */

@@ -116,6 +116,7 @@ rig_start (struct rig_container *c, unsigned slot, enum rig_kind kind, const cha
     rig_cgroup_path (path, 0, slot_name, ""), memcpy (e->cgroup_freezer, path, sizeof path);
   if (rig_have[1] && rig_chance (2) == 0)
     rig_cgroup_path (path, 1, slot_name, ""), memcpy (e->cgroup_memory, path, sizeof path);
+  spark_container_note_cgroups (e);
   for (unsigned i = 0; i < ALL_MAX; i++)
     if (all[i] == NULL || all[i] == c)
       {

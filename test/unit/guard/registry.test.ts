@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -49,6 +49,9 @@ test('a complete entry is read with empty texts as undefined and nanoseconds kep
     cgroupV2: '/sys/fs/cgroup/docker/abc123',
     cgroupMemory: undefined,
     cgroupFreezer: undefined,
+    cgroupV2Id: undefined,
+    cgroupMemoryId: undefined,
+    cgroupFreezerId: undefined,
     pgid: undefined,
     budgetBytes: 42949672960,
     reserveBytes: 0,
@@ -159,6 +162,9 @@ test('an entry lives while its pid has the registered start time, or its cgroup 
   expect(await isLive(entry, proc)).toBe(false)
   writeFileSync(path.join(dir, 'cgroup', 'cgroup.procs'), '4300\n')
   expect(await isLive(entry, proc)).toBe(true)
+  const { ino } = statSync(path.join(dir, 'cgroup'), { bigint: true })
+  expect(await isLive({ ...entry, cgroupV2Id: ino }, proc)).toBe(true)
+  expect(await isLive({ ...entry, cgroupV2Id: ino + 1n }, proc)).toBe(false)
 })
 
 test('this very process is found alive through the real /proc', async () => {
