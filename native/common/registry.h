@@ -7,7 +7,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { SPARK_ID_MAX = 128, SPARK_REGISTRY_FILE_MAX = 4096 };
+enum {
+  SPARK_ID_MAX = 128,
+  SPARK_REGISTRY_FILE_MAX = 4096,
+  /* Kills are in a row if no container lived as long as this before the next one, and none is as long ago as this. */
+  SPARK_STREAK_SECONDS = 600
+};
 
 struct spark_container {
   char id[SPARK_ID_MAX + 1];

@@ -85,7 +85,7 @@ report_prepare (struct kill_record *r, const struct entry *v, enum guilt guilt, 
   r->cgroup_bytes = v->cgroup_bytes;
   r->priority = v->priority;
   r->guilt = guilt;
-  r->kills = v->kills + 1;
+  r->kills = now_ns - v->created_ns >= SPARK_STREAK_SECONDS * NS_PER_SECOND ? 1 : v->kills + 1;
   r->psi_permille = psi_permille;
   r->empty_ms = -1;
   r->lowest_bytes = available_bytes;
@@ -145,7 +145,7 @@ put_kill (struct json *json, const struct kill_record *r)
   json_text (json, "rule", rule_text (r->guilt));
   json_text (json, "sentence", r->sentence);
   json_number (json, "kills", r->kills);
-  json_size (json, "killedBootNs", r->killed_ns);
+  json_number (json, "killedBootNs", (int64_t) r->killed_ns); /* past 2^53 after 104 days, and compared by the runtime */
   json_size (json, "reserveBytes", r->reserve_bytes);
   json_size (json, "memAvailableBytes", r->available_bytes);
   json_number (json, "slopeBytesPerSecond", r->slope_bytes_per_second);

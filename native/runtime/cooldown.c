@@ -19,8 +19,7 @@
 #define MOST_NS (300 * NS_PER_SECOND)
 #define WAITED_NS (20 * NS_PER_SECOND)
 #define SOFT_POLL_NS (NS_PER_SECOND / 10)
-/* Who lived as long as this since its last kill begins anew. */
-#define STREAK_NS (600 * NS_PER_SECOND)
+#define STREAK_NS (SPARK_STREAK_SECONDS * NS_PER_SECOND)
 
 enum { TOMBSTONE_MAX = 1 << 20 };
 
