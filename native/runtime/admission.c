@@ -263,7 +263,7 @@ spark_admit (const struct spark_plan *plan, const char *id, const char *engine, 
   snprintf (pending.engine, sizeof pending.engine, "%s", engine);
   snprintf (pending.ledger, sizeof pending.ledger, "%s", grant->ledger);
   spark_process_start (plan->proc_dir, holder, &pending.pid_start);
-  uint64_t reserve_bytes = grant->reserve_bytes > 0 ? grant->reserve_bytes : plan->reserve_bytes;
+  uint64_t reserve_bytes = reserve_decide (plan, wish->reserve_bytes, &sum).bytes;
   if (spark_registry_write (desk.admitted_fd, &pending, error) != 0)
     return -1;
   if (spark_ledger_create (grant->ledger, budget_bytes, reserve_bytes, plan->withhold_bytes, error) != 0)

@@ -55,13 +55,19 @@ spark_pending_live (const struct spark_container *container, const char *proc_di
   return !spark_pending_old (container) && spark_container_live (container, proc_dir);
 }
 
+/* A dead entry may lie there still when its container is started a second time. */
+static bool
+is_registered (const struct spark_holdings *sum, const char *id)
+{
+  struct spark_container registered;
+  return spark_registry_read (sum->registry_fd, id, &registered, NULL) == 0 && spark_container_live (&registered, sum->proc_dir);
+}
+
 static int
 add_pending (const struct spark_container *container, void *data)
 {
   struct spark_holdings *sum = data;
-  struct spark_container registered;
-  if (!holdings_skip (sum, container) && spark_registry_read (sum->registry_fd, container->id, &registered, NULL) != 0
-      && spark_pending_live (container, sum->proc_dir))
+  if (!holdings_skip (sum, container) && !is_registered (sum, container->id) && spark_pending_live (container, sum->proc_dir))
     holdings_add (sum, container);
   return 0;
 }
