@@ -140,7 +140,7 @@ int
 spark_registry_parse (const char *text, size_t length, struct spark_container *container, struct spark_error *error)
 {
   memset (container, 0, sizeof *container);
-  bool version_seen = false, end_seen = false;
+  bool version_seen = false, budget_seen = false, end_seen = false;
   char line[1024];
   for (size_t start = 0; start < length && !end_seen;)
     {
@@ -171,6 +171,8 @@ spark_registry_parse (const char *text, size_t length, struct spark_container *c
         end_seen = strcmp (value, "1") == 0;
       else if (!field_parse (line, value, container))
         return spark_fail (error, 0, "the entry has %.40s=%.100s, which cannot be read", line, value);
+      else if (strcmp (line, "budget_bytes") == 0)
+        budget_seen = true;
     }
   if (!end_seen)
     return spark_fail (error, 0, "the entry is incomplete: it has no line end=1");
@@ -178,6 +180,9 @@ spark_registry_parse (const char *text, size_t length, struct spark_container *c
     return spark_fail (error, 0, "the entry has no line version=1");
   if (container->id[0] == '\0')
     return spark_fail (error, 0, "the entry has no id");
+  /* Without one its container would be over its budget whatever it holds. */
+  if (!budget_seen)
+    return spark_fail (error, 0, "the entry has no line budget_bytes");
   return 0;
 }
 

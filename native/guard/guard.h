@@ -79,6 +79,8 @@ void guard_resume (struct guard *guard, const struct intent *intent);
 /* state.c */
 int guard_state_write (struct guard *guard, struct spark_error *error);
 void guard_state_soft (struct guard *guard);
+/* Makes it anew where it is missing, or is not ours any more. */
+void guard_state_check (struct guard *guard);
 
 /* notify.c: from now on the manager is who holds the other end of this socket, and wants a sign of life within `watchdog_ns`. */
 void guard_notify_by (int socket_fd, uint64_t watchdog_ns);

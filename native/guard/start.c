@@ -271,15 +271,17 @@ guard_stop (struct guard *g)
 {
   guard_notify ("STOPPING=1");
   report_sentence (&g->scribe, "stop", NULL, "the guard ends: until another one starts, nothing keeps the reserve");
+  unlinkat (g->run_fd, "guard.state", 0);
+  /* First of all: a helper that is stuck is waited for, and that time the next guard must not wait for. */
+  close (g->lock_fd);
   scribe_stop (&g->scribe);
   herald_stop (&g->herald);
   helper_stop (&g->shrinker);
-  unlinkat (g->run_fd, "guard.state", 0);
   for (unsigned i = 0; i < g->table.count; i++)
     if (g->table.entries[i].used)
       entry_close (&g->table.entries[i]);
   int fds[] = { g->table.registry_fd, g->table.ledgers_fd, g->table.sweep.fd, g->table.admission_fd, g->table.inotify_fd, g->meminfo_fd, g->state_fd,
-                g->signal_fd, g->intent_fd, g->calm_fd, g->log_fd, g->drop_caches_fd, g->lock_fd, g->run_fd };
+                g->signal_fd, g->intent_fd, g->calm_fd, g->log_fd, g->drop_caches_fd, g->run_fd };
   for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
     if (fds[i] >= 0)
       close (fds[i]);

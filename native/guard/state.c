@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char temporary[] = ".guard.state.tmp", final[] = "guard.state";
 
@@ -51,4 +52,17 @@ guard_state_soft (struct guard *g)
 
   if (g->state_fd < 0 ? guard_state_write (g, NULL) != 0 : pwrite (g->state_fd, text, (size_t) length, 0) != length)
     report_sentence (&g->scribe, "warning", NULL, "cannot update guard.state: admission does not see the soft line");
+}
+
+void
+guard_state_check (struct guard *g)
+{
+  struct stat named, held;
+
+  if (g->state_fd >= 0 && fstatat (g->run_fd, final, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat (g->state_fd, &held) == 0
+      && named.st_ino == held.st_ino && named.st_dev == held.st_dev)
+    return;
+  if (g->state_fd >= 0)
+    close (g->state_fd);
+  guard_state_write (g, NULL);
 }

@@ -93,14 +93,13 @@ lock_is_there (const struct guard *g)
          || (fstatat (g->run_fd, "guard.lock", &named, AT_SYMLINK_NOFOLLOW) == 0 && named.st_ino == held.st_ino);
 }
 
-/* What could not be made at start because /run was full. */
+/* What could not be made at start because /run was full, or was taken away since. */
 static void
 make_missing (struct guard *g)
 {
   static struct intent unread;
 
-  if (g->state_fd < 0)
-    guard_state_write (g, NULL);
+  guard_state_check (g);
   if (g->intent_fd < 0)
     {
       g->intent_fd = intent_open (g->run_fd, &unread);

@@ -121,30 +121,32 @@ test_parse_table (void)
     const char *text;
     int good;
   } table[] = {
-    { "version=1\nid=a\nend=1\n", 1 },
-    { "version=1\nid=a\nlater=thing\n\nend=1\n", 1 },
+    { "version=1\nbudget_bytes=1\nid=a\nend=1\n", 1 },
+    { "version=1\nbudget_bytes=1\nid=a\nlater=thing\n\nend=1\n", 1 },
+    { "version=1\nid=a\nend=1\n", 0 }, /* without a budget */
+    { "version=1\nid=a\nbudget_bytes=0\nend=1\n", 1 },
     { "end=1\n", 0 },
     { "", 0 },
-    { "version=1\nid=a\n", 0 },
-    { "version=1\nid=a\nend=1", 0 }, /* cut off in its last line */
-    { "version=1\nid=a\nend=0\n", 0 },
+    { "version=1\nbudget_bytes=1\nid=a\n", 0 },
+    { "version=1\nbudget_bytes=1\nid=a\nend=1", 0 }, /* cut off in its last line */
+    { "version=1\nbudget_bytes=1\nid=a\nend=0\n", 0 },
     { "version=2\nid=a\nend=1\n", 0 },
     { "version=1\nend=1\n", 0 },
     { "id=a\nend=1\n", 0 },
-    { "version=1\nid=.a\nend=1\n", 0 },
-    { "version=1\nid=a/b\nend=1\n", 0 },
-    { "version=1\nid=a\npid=-1\nend=1\n", 0 },
-    { "version=1\nid=a\npid=99999999999\nend=1\n", 0 },
-    { "version=1\nid=a\npid=1x\nend=1\n", 0 },
+    { "version=1\nbudget_bytes=1\nid=.a\nend=1\n", 0 },
+    { "version=1\nbudget_bytes=1\nid=a/b\nend=1\n", 0 },
+    { "version=1\nbudget_bytes=1\nid=a\npid=-1\nend=1\n", 0 },
+    { "version=1\nbudget_bytes=1\nid=a\npid=99999999999\nend=1\n", 0 },
+    { "version=1\nbudget_bytes=1\nid=a\npid=1x\nend=1\n", 0 },
     { "version=1\nid=a\nbudget_bytes=18446744073709551615\nend=1\n", 1 },
     { "version=1\nid=a\nbudget_bytes=18446744073709551616\nend=1\n", 0 },
-    { "version=1\nid=a\npriority=1001\nend=1\n", 0 },
-    { "version=1\nid=a\npriority=-1000\nend=1\n", 1 },
-    { "version=1\nid=a\ncgroup_v2=relative\nend=1\n", 0 },
-    { "version=1\nid=a\ncgroup_v2=/\nend=1\n", 0 },
-    { "version=1\nid=a\ncgroup_v2=/sys/../..\nend=1\n", 0 },
-    { "version=1\nid=a\ncgroup_v2=/sys/..x\nend=1\n", 1 },
-    { "version=1\nid=a\nnonsense\nend=1\n", 0 },
+    { "version=1\nbudget_bytes=1\nid=a\npriority=1001\nend=1\n", 0 },
+    { "version=1\nbudget_bytes=1\nid=a\npriority=-1000\nend=1\n", 1 },
+    { "version=1\nbudget_bytes=1\nid=a\ncgroup_v2=relative\nend=1\n", 0 },
+    { "version=1\nbudget_bytes=1\nid=a\ncgroup_v2=/\nend=1\n", 0 },
+    { "version=1\nbudget_bytes=1\nid=a\ncgroup_v2=/sys/../..\nend=1\n", 0 },
+    { "version=1\nbudget_bytes=1\nid=a\ncgroup_v2=/sys/..x\nend=1\n", 1 },
+    { "version=1\nbudget_bytes=1\nid=a\nnonsense\nend=1\n", 0 },
   };
   for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
     {
@@ -156,11 +158,11 @@ test_parse_table (void)
       CHECK (result == 0 || error.text[0] != '\0');
     }
   struct spark_container c;
-  CHECK (spark_registry_parse ("version=1\nid=a\0b\nend=1\n", 23, &c, NULL) != 0);
+  CHECK (spark_registry_parse ("version=1\nbudget_bytes=1\nid=a\0b\nend=1\n", 38, &c, NULL) != 0);
   test_done ("a table of good and bad entries");
 
   /* Every truncation and every single-byte change of a good entry: no crash, and no id out of thin air. */
-  const char good[] = "version=1\nid=abc\npid=1\npriority=-3\ncgroup_memory=/sys/fs/cgroup/memory/abc\nend=1\n";
+  const char good[] = "version=1\nid=abc\npid=1\nbudget_bytes=5\npriority=-3\ncgroup_memory=/sys/fs/cgroup/memory/abc\nend=1\n";
   char copy[sizeof good];
   for (size_t length = 0; length < sizeof good - 1; length++)
     {

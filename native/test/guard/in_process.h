@@ -98,7 +98,7 @@ guard_begin_or_end (void)
   exit (1);
 }
 
-static void
+__attribute__ ((unused)) static void
 register_entry (const struct spark_container *c)
 {
   struct spark_error error;
@@ -127,7 +127,7 @@ events (const char *part)
 }
 
 /* The proof that it still guards: one that goes over its budget dies for it. The registry takes no entry: register before. */
-static bool
+__attribute__ ((unused)) static bool
 kills (const struct child *greedy)
 {
   bool killed = false;
