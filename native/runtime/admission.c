@@ -8,6 +8,7 @@
 #include "common/size.h"
 #include "cooldown.h"
 #include "holdings.h"
+#include "reserve.h"
 #include "run_dir.h"
 
 #include <errno.h>
@@ -334,6 +335,8 @@ spark_register (const struct spark_plan *plan, struct spark_container *container
   container->kills = spark_cooldown_of (plan->run_dir, container->id, container->created_ns).kills;
   if (spark_registry_write (desk.registry_fd, container, error) != 0)
     return -1;
+  if (container->reserve_bytes > plan->reserve_bytes)
+    spark_reserve_raise (desk.registry_fd, desk.admitted_fd, container->reserve_bytes);
   struct same_ledger search = { desk.admitted_fd, container };
   spark_registry_each (desk.admitted_fd, end_admission, &search);
   return 0;

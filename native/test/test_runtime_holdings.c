@@ -65,9 +65,24 @@ test_reserve (void)
       CHECK (fd >= 0 && spark_ledger_peek (fd, &view) == 0 && view.reserve_bytes == wishes[i][1]);
       CHECK (grant.reserve_bytes == wishes[i][0]);
     }
-  spark_registry_remove (registry_fd, "careful", NULL);
-  spark_registry_remove (admitted_fd, "beside", NULL);
   test_done ("a new ledger holds the largest reserve: the host's, the container's own, or another one's");
+
+  /* "beside" was admitted with 20 MiB; somebody who wants more comes after it. */
+  struct spark_container late = { .id = "late", .pid = getpid (), .pid_start = careful.pid_start, .budget_bytes = MIB, .reserve_bytes = 24 * MIB };
+  CHECK (spark_register (&plan, &late, &error) == 0);
+  cleanup_close int fd = open (grant.ledger, O_RDWR | O_CLOEXEC);
+  CHECK (spark_ledger_peek (fd, &view) == 0 && view.reserve_bytes == 24 * MIB && view.budget_bytes == MIB);
+  late.pid_start++; /* begun anew with less: what is known stays, until its container begins anew */
+  late.reserve_bytes = 12 * MIB;
+  CHECK (spark_register (&plan, &late, &error) == 0 && spark_ledger_peek (fd, &view) == 0 && view.reserve_bytes == 24 * MIB);
+  CHECK (ftruncate (fd, 10) == 0);
+  late.pid_start--;
+  late.reserve_bytes = 28 * MIB;
+  CHECK (spark_register (&plan, &late, &error) == 0);
+  test_done ("a larger reserve that is registered later is told to the ledgers that are there, and one that is broken holds up nobody");
+  spark_registry_remove (registry_fd, "careful", NULL);
+  spark_registry_remove (registry_fd, "late", NULL);
+  spark_registry_remove (admitted_fd, "beside", NULL);
 }
 
 int
