@@ -2,6 +2,7 @@
 
 #include "cleanup.h"
 #include "ledger_layout.h"
+#include "sum.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -108,9 +109,8 @@ spark_ledger_peek (int fd, struct spark_ledger_view *view)
           return -1;
         }
       for (uint32_t i = 0; i < count; i++)
-        if (slots[i].used_bytes != 0 && slot_has_owner (fd, first + i)
-            && __builtin_add_overflow (seen.used_bytes, slots[i].used_bytes, &seen.used_bytes))
-          seen.used_bytes = UINT64_MAX;
+        if (slots[i].used_bytes != 0 && slot_has_owner (fd, first + i))
+          seen.used_bytes = spark_sum (seen.used_bytes, slots[i].used_bytes);
     }
   *view = seen;
   return 0;

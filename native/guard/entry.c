@@ -1,6 +1,7 @@
 #include "guard/entry.h"
 
 #include "common/cleanup.h"
+#include "common/sum.h"
 #include "guard/cgroup_pids.h"
 #include "guard/proc_file.h"
 #include <errno.h>
@@ -343,5 +344,5 @@ entry_alive (const struct entry *e)
 uint64_t
 entry_use_bytes (const struct entry *e)
 {
-  return e->cgroup_bytes + e->driver_bytes;
+  return spark_sum (e->cgroup_bytes, e->driver_bytes);
 }

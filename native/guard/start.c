@@ -10,7 +10,6 @@
 #include "guard/psi.h"
 #include "guard/scribe_child.h"
 #include "guard/selftest.h"
-#include "guard/usage.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -246,7 +245,7 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
 
   /* Those that ran before this guard are looked at as a whole now; those that come later, in passing. */
   devices_find (g->table.entries, g->table.count, &g->device_turn, options->proc_dir, 0);
-  usage_refresh (g->table.entries, g->table.count, &g->usage_turn, options->proc_dir, guard_huge_bytes (g), 0);
+  guard_read_use (g, 0);
   g->realtime = realtime_enter (options->proc_dir, say);
   g->soft = decide_soft (false, g->memory.available_bytes, g->reserve_bytes, -1);
   if (g->soft)

@@ -1,5 +1,6 @@
 #include "guard/guard.h"
 
+#include "common/sum.h"
 #include "guard/calm.h"
 #include "guard/clock.h"
 #include "guard/usage.h"
@@ -11,12 +12,18 @@
 /* Less than this share of the reserve within seconds is what programs take and give back all the time. */
 #define FALL_SHARE_OF_RESERVE 8
 
-uint64_t
-guard_huge_bytes (const struct guard *g)
+static uint64_t
+huge_in_use_bytes (const struct spark_meminfo *m)
 {
-  const struct spark_meminfo *m = &g->memory;
-
   return m->huge_total > m->huge_free ? (m->huge_total - m->huge_free) * m->huge_page_bytes : 0;
+}
+
+bool
+guard_read_use (struct guard *g, uint64_t deadline_ns)
+{
+  const struct usage_host host = { g->memory.total_bytes, huge_in_use_bytes (&g->memory) };
+
+  return usage_refresh (g->table.entries, g->table.count, &g->usage_turn, g->options.proc_dir, &host, deadline_ns);
 }
 
 uint64_t
@@ -26,7 +33,7 @@ guard_ledger_bytes (const struct guard *g)
 
   for (unsigned i = 0; i < g->table.count; i++)
     if (g->table.entries[i].used)
-      sum += g->table.entries[i].ledger_bytes;
+      sum = spark_sum (sum, g->table.entries[i].ledger_bytes);
   return sum;
 }
 
@@ -39,8 +46,7 @@ stock_now (const struct guard *g, uint64_t now_ns)
 void
 guard_take_stock (struct guard *g, uint64_t now_ns)
 {
-  bool whole = usage_refresh (g->table.entries, g->table.count, &g->usage_turn, g->options.proc_dir, guard_huge_bytes (g),
-                              now_ns + STOCKTAKING_NS);
+  bool whole = guard_read_use (g, now_ns + STOCKTAKING_NS);
   for (unsigned i = 0; i < g->table.count; i++)
     g->table.entries[i].calm_use_bytes = entry_use_bytes (&g->table.entries[i]);
   g->calm = stock_now (g, now_ns);

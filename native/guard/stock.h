@@ -32,8 +32,8 @@ void guard_mark (struct guard *guard, uint64_t now_ns);
 /* The mark of the last 15 seconds at which most was available, or -1 if the fall since is too small to tell anything. */
 int guard_recent_mark (const struct guard *guard, uint64_t now_ns);
 
-/* The host's huge pages in use, in bytes. */
-uint64_t guard_huge_bytes (const struct guard *guard);
+/* Reads the known use of all registered containers anew, as usage_refresh tells. */
+bool guard_read_use (struct guard *guard, uint64_t deadline_ns);
 
 /* What the ledgers of all registered containers say together, in bytes. */
 uint64_t guard_ledger_bytes (const struct guard *guard);

@@ -61,7 +61,7 @@ choose (struct guard *g, enum guilt *guilt, uint64_t now_ns)
   static struct candidate candidates[TABLE_MAX];
   bool calm = guard_calm_tells (g);
 
-  usage_refresh (g->table.entries, g->table.count, &g->usage_turn, g->options.proc_dir, guard_huge_bytes (g), now_ns + CHOICE_NS);
+  guard_read_use (g, now_ns + CHOICE_NS);
   for (unsigned i = 0; i < g->table.count; i++)
     {
       const struct entry *e = &g->table.entries[i];

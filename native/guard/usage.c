@@ -14,6 +14,12 @@ larger (uint64_t a, uint64_t b)
   return a > b ? a : b;
 }
 
+static uint64_t
+smaller (uint64_t a, uint64_t b)
+{
+  return a < b ? a : b;
+}
+
 uint64_t
 usage_from_memory_stat (const char *text, int is_v2)
 {
@@ -48,33 +54,33 @@ usage_hidden_bytes (int meminfo_fd)
 /* --- books --------------------------------------------------------------------------------------------------------- */
 
 static bool
-must_ask_processes (const struct entry *e, uint64_t huge_in_use_bytes)
+must_ask_processes (const struct entry *e, const struct usage_host *host)
 {
-  return e->stat_fd < 0 || (huge_in_use_bytes > 0 && e->huge_count == 0);
+  return e->stat_fd < 0 || (host->huge_in_use_bytes > 0 && e->huge_count == 0);
 }
 
 static void
-settle (struct entry *e, uint64_t huge_in_use_bytes)
+settle (struct entry *e, const struct usage_host *host)
 {
   /* Pages that several processes share are in the sum once for each of them. No container holds more than the host: that is all
      that can be said without the hugetlb controller, so a container with many processes on shared huge pages may still look as
      large as that. */
-  if (e->huge_count == 0 && e->huge_bytes > huge_in_use_bytes)
-    e->huge_bytes = huge_in_use_bytes;
+  if (e->huge_count == 0 && e->huge_bytes > host->huge_in_use_bytes)
+    e->huge_bytes = host->huge_in_use_bytes;
   if (e->huge_bytes > 0)
     e->uses_gpu = true;
   e->driver_bytes = larger (e->ledger_bytes, e->huge_bytes);
 }
 
 static void
-read_books (struct entry *e, uint64_t huge_in_use_bytes)
+read_books (struct entry *e, const struct usage_host *host)
 {
   char text[8192];
   struct spark_ledger_view ledger = { 0 };
 
   if (e->ledger_fd >= 0 && spark_ledger_peek (e->ledger_fd, &ledger) == 0 && ledger.peak_bytes > 0)
     e->uses_gpu = true;
-  e->ledger_bytes = ledger.used_bytes;
+  e->ledger_bytes = smaller (ledger.used_bytes, host->total_bytes);
   /* A book that cannot be read any more is closed: the processes are asked instead. */
   if (e->stat_fd >= 0 && proc_file_read (e->stat_fd, text, sizeof text, 0) <= 0)
     {
@@ -89,7 +95,7 @@ read_books (struct entry *e, uint64_t huge_in_use_bytes)
       close (e->huge_fds[--e->huge_count]);
   else if (e->huge_count > 0)
     e->huge_bytes = huge_bytes;
-  settle (e, huge_in_use_bytes);
+  settle (e, host);
 }
 
 /* --- processes ----------------------------------------------------------------------------------------------------- */
@@ -122,7 +128,7 @@ process_add (pid_t pid, void *data)
 
 /* Returns false if it was cut short. */
 static bool
-ask_processes (struct entry *e, const char *proc_dir, uint64_t huge_in_use_bytes, uint64_t deadline_ns)
+ask_processes (struct entry *e, const char *proc_dir, const struct usage_host *host, uint64_t deadline_ns)
 {
   struct process_walk walk = { .part = &e->part, .proc_dir = proc_dir, .deadline_ns = deadline_ns };
 
@@ -133,15 +139,15 @@ ask_processes (struct entry *e, const char *proc_dir, uint64_t huge_in_use_bytes
     e->huge_bytes = walk.cut ? larger (e->huge_bytes, huge_bytes) : huge_bytes;
   if (e->stat_fd < 0)
     e->cgroup_bytes = walk.cut ? larger (e->cgroup_bytes, private_bytes) : private_bytes;
-  settle (e, huge_in_use_bytes);
+  settle (e, host);
   if (!walk.cut)
     e->part = (struct usage_part){ 0 };
   return !walk.cut;
 }
 
 bool
-usage_refresh (struct entry *entries, unsigned count, unsigned *turn, const char *proc_dir, uint64_t huge_in_use_bytes,
-               uint64_t deadline_ns)
+usage_refresh (struct entry *entries, unsigned count, unsigned *turn, const char *proc_dir,
+               const struct usage_host *host, uint64_t deadline_ns)
 {
   unsigned waiting = 0, first = count > 0 ? *turn % count : 0;
   bool whole = true, asked = false;
@@ -149,8 +155,8 @@ usage_refresh (struct entry *entries, unsigned count, unsigned *turn, const char
   for (unsigned i = 0; i < count; i++)
     if (entries[i].used)
       {
-        read_books (&entries[i], huge_in_use_bytes);
-        if (must_ask_processes (&entries[i], huge_in_use_bytes))
+        read_books (&entries[i], host);
+        if (must_ask_processes (&entries[i], host))
           waiting++;
         else
           entries[i].part = (struct usage_part){ 0 };
@@ -158,7 +164,7 @@ usage_refresh (struct entry *entries, unsigned count, unsigned *turn, const char
   for (unsigned step = 0; step < count && waiting > 0; step++)
     {
       unsigned i = (first + step) % count;
-      if (!entries[i].used || !must_ask_processes (&entries[i], huge_in_use_bytes))
+      if (!entries[i].used || !must_ask_processes (&entries[i], host))
         continue;
       uint64_t now_ns = clock_boot_ns (), left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
       if (deadline_ns != 0 && left_ns == 0 && asked)
@@ -166,7 +172,7 @@ usage_refresh (struct entry *entries, unsigned count, unsigned *turn, const char
           *turn = i;
           return false;
         }
-      whole &= ask_processes (&entries[i], proc_dir, huge_in_use_bytes, deadline_ns == 0 ? 0 : now_ns + left_ns / waiting);
+      whole &= ask_processes (&entries[i], proc_dir, host, deadline_ns == 0 ? 0 : now_ns + left_ns / waiting);
       waiting--;
       asked = true;
     }

@@ -1,5 +1,7 @@
 #include "guard/victim.h"
 
+#include "common/sum.h"
+
 /* Registered containers answer for a loss when at least this share of it is theirs. Low on purpose: a growing host process
    beside a growing container must not talk the guard out of saving the host. */
 #define OWN_SHARE 4
@@ -57,7 +59,7 @@ find_guilt (const struct candidate *candidates, size_t count, const struct loss 
       if (over_budget (c) > 0)
         return GUILT_OVER_BUDGET;
       if (c->use_bytes > c->then_use_bytes)
-        growth += c->use_bytes - c->then_use_bytes;
+        growth = spark_sum (growth, c->use_bytes - c->then_use_bytes);
     }
   if (!any)
     return GUILT_NOBODY;

@@ -4,7 +4,6 @@
 #include "guard/clock.h"
 #include "guard/devices.h"
 #include "guard/psi.h"
-#include "guard/usage.h"
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -197,8 +196,7 @@ guard_step (struct guard *g)
       if (g->soft && now_ns - g->refreshed_ns >= REFRESH_NS)
         {
           g->refreshed_ns = now_ns;
-          if (usage_refresh (g->table.entries, g->table.count, &g->usage_turn, g->options.proc_dir, guard_huge_bytes (g),
-                             now_ns + 2 * NS_PER_MS))
+          if (guard_read_use (g, now_ns + 2 * NS_PER_MS))
             guard_mark (g, now_ns);
         }
     }

@@ -245,7 +245,7 @@ test_books (void)
   mkdir (path, 0755);
   snprintf (path, sizeof path, "%s/77/status", directory);
   mkdir (path, 0755);
-  CHECK (usage_refresh (&made, 1, &turn, directory, 1 << 21, 0) && entry_use_bytes (&made) == 0);
+  CHECK (usage_refresh (&made, 1, &turn, directory, &(struct usage_host){ 1 << 30, 1 << 21 }, 0) && entry_use_bytes (&made) == 0);
   test_done ("a ledger and a /proc/<pid>/status that are directories count as nothing");
 
   rmdir (path);
@@ -254,7 +254,7 @@ test_books (void)
   made.huge_count = 2;
   made.huge_fds[0] = open ("/dev/null", O_RDONLY | O_CLOEXEC);
   made.huge_fds[1] = open (directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  CHECK (usage_refresh (&made, 1, &turn, directory, 64 * MIB, 0) && made.driver_bytes == 4 * MIB);
+  CHECK (usage_refresh (&made, 1, &turn, directory, &(struct usage_host){ 1 << 30, 64 * MIB }, 0) && made.driver_bytes == 4 * MIB);
   entry_close (&made);
   test_done ("where the book of huge pages cannot be read the processes are asked");
 }

@@ -11,6 +11,8 @@
 #define KIB UINT64_C (1024)
 #define G(n) ((uint64_t) (n) << 30)
 
+#define HOST(huge_in_use) (struct usage_host) { G (100), huge_in_use }
+
 enum { MANY = 900 };
 
 static char root[] = "/tmp/spark-guard-usage.XXXXXX";
@@ -83,15 +85,15 @@ test_fairness (void)
   process_make (5000, G (50) / KIB, 0, 0);
 
   /* A time that has run out already: one process each time. */
-  CHECK (!usage_refresh (e, 2, &turn, proc_dir, G (60), 1));
+  CHECK (!usage_refresh (e, 2, &turn, proc_dir, &HOST (G (60)), 1));
   CHECK (e[0].cgroup_bytes == 1000 && e[1].cgroup_bytes == 1000);
   test_done ("what the memory cgroup knows is read for everybody, however little time there is");
-  CHECK (!usage_refresh (e, 2, &turn, proc_dir, G (60), 1));
+  CHECK (!usage_refresh (e, 2, &turn, proc_dir, &HOST (G (60)), 1));
   CHECK (e[1].driver_bytes == G (50));
   test_done ("who comes after a container with many processes has its turn next");
   while (calls < 3 * MANY && e[0].part.processes < MANY)
     {
-      usage_refresh (e, 2, &turn, proc_dir, G (60), 1);
+      usage_refresh (e, 2, &turn, proc_dir, &HOST (G (60)), 1);
       calls++;
     }
   CHECK (e[0].driver_bytes == MANY * KIB);
@@ -99,10 +101,10 @@ test_fairness (void)
 
   e[0].part = (struct usage_part){ 0 };
   e[0].huge_bytes = G (1);
-  usage_refresh (&e[0], 1, &turn, proc_dir, G (60), 1);
+  usage_refresh (&e[0], 1, &turn, proc_dir, &HOST (G (60)), 1);
   CHECK (e[0].part.processes == 1 && e[0].driver_bytes == G (1));
   test_done ("who is cut short keeps the last value");
-  CHECK (usage_refresh (e, 2, &turn, proc_dir, G (60), 0));
+  CHECK (usage_refresh (e, 2, &turn, proc_dir, &HOST (G (60)), 0));
   CHECK (e[0].driver_bytes == MANY * KIB && e[0].part.processes == 0 && e[1].driver_bytes == G (50));
   test_done ("without a limit everything is read at once");
 
@@ -110,7 +112,7 @@ test_fairness (void)
     {
       e[1].huge_bytes = 0;
       turn = 0;
-      usage_refresh (e, 2, &turn, proc_dir, G (60), clock_boot_ns () + 2 * NS_PER_MS);
+      usage_refresh (e, 2, &turn, proc_dir, &HOST (G (60)), clock_boot_ns () + 2 * NS_PER_MS);
       seen += e[1].driver_bytes == G (50);
     }
   CHECK (seen > 0); /* nearly always 20; a busy machine may take a choice's two milliseconds away */
@@ -127,9 +129,9 @@ test_shared (void)
 
   for (int i = 0; i < 11; i++)
     process_make (6000 + i, 4096, 100, 5000);
-  CHECK (usage_refresh (&e, 1, &turn, proc_dir, 6144 * KIB, 0) && e.driver_bytes == 6144 * KIB);
+  CHECK (usage_refresh (&e, 1, &turn, proc_dir, &HOST (6144 * KIB), 0) && e.driver_bytes == 6144 * KIB);
   test_done ("huge pages that eleven processes share are no more than the host has in use");
-  CHECK (usage_refresh (&bare, 1, &turn, proc_dir, 0, 0) && bare.cgroup_bytes == (11 * 100 + 5000) * KIB && bare.driver_bytes == 0);
+  CHECK (usage_refresh (&bare, 1, &turn, proc_dir, &HOST (0), 0) && bare.cgroup_bytes == (11 * 100 + 5000) * KIB && bare.driver_bytes == 0);
   test_done ("without a memory cgroup shared memory counts once");
 
   const char *books[][2] = { { "hugetlb.2MB.current", "4194304\n" }, { "hugetlb.1GB.usage_in_bytes", "0\n" },
@@ -142,7 +144,7 @@ test_shared (void)
     }
   e.huge_count = huge_pages_open (e.usage_dir_fd, e.huge_fds);
   CHECK (e.huge_count == 2);
-  CHECK (usage_refresh (&e, 1, &turn, proc_dir, G (60), 1) && e.driver_bytes == 4096 * KIB);
+  CHECK (usage_refresh (&e, 1, &turn, proc_dir, &HOST (G (60)), 1) && e.driver_bytes == 4096 * KIB);
   test_done ("where the kernel keeps a book of huge pages, it counts, and no process is asked");
   close (bare.usage_dir_fd);
   entry_close (&e);
@@ -179,7 +181,7 @@ test_devices (void)
   CHECK (!e[0].uses_gpu && e[1].uses_gpu && !e[2].uses_gpu);
   test_done ("who has a GPU's device open uses the GPU, and nobody else");
   turn = 0;
-  usage_refresh (e, 3, &turn, proc_dir, G (1), 0);
+  usage_refresh (e, 3, &turn, proc_dir, &HOST (G (1)), 0);
   CHECK (!e[0].uses_gpu && e[2].uses_gpu);
   test_done ("and so does who holds huge pages");
   for (int i = 0; i < 3; i++)

@@ -1,0 +1,107 @@
+/* A ledger that its container scribbled over is the container's own harm: it hides nothing, and it holds nobody up. */
+#include "test/guard/in_process.h"
+
+#include "common/ledger.h"
+#include "common/ledger_layout.h"
+#include "guard/usage.h"
+
+static char ledger_path[96];
+
+static int
+ledger_make (void)
+{
+  struct spark_error error;
+
+  snprintf (ledger_path, sizeof ledger_path, "%s/ledger", directory);
+  if (spark_ledger_create (ledger_path, MIB, 0, 0, &error) != 0)
+    abort ();
+  return open (ledger_path, O_RDWR | O_CLOEXEC);
+}
+
+static void
+poke (int fd, uint64_t offset, uint64_t value)
+{
+  if (pwrite (fd, &value, sizeof value, (off_t) offset) != (ssize_t) sizeof value)
+    abort ();
+}
+
+/* Holds `count` locks of a byte each from `first` on, every second byte, so that none joins its neighbour. */
+static int
+locks_hold (off_t first, unsigned count)
+{
+  int fd = open (ledger_path, O_RDWR | O_CLOEXEC);
+
+  for (unsigned i = 0; i < count; i++)
+    {
+      struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = first + 2 * (off_t) (count - i), .l_len = 1 };
+      if (fcntl (fd, F_OFD_SETLK, &lock) != 0)
+        abort ();
+    }
+  return fd;
+}
+
+/* --- what it says -------------------------------------------------------------------------------------------------- */
+
+static void
+test_sums (void)
+{
+  struct entry e[2] = { { .used = true, ENTRY_NOTHING_OPEN }, { .used = true, ENTRY_NOTHING_OPEN } };
+  const struct usage_host host = { 8192 * MIB, 0 };
+  unsigned turn = 0;
+  cleanup_close int fd = ledger_make (), owner = locks_hold ((off_t) spark_ledger_slot_offset (0) - 2, 1);
+  char path[96];
+
+  snprintf (path, sizeof path, "%s/memory.stat", directory);
+  cleanup_close int stat = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  CHECK (write (stat, "anon 1073741824\n", 16) == 16);
+  for (int i = 0; i < 2; i++)
+    {
+      e[i].stat_fd = dup (stat);
+      e[i].stat_is_v2 = true;
+      e[i].ledger_fd = dup (fd);
+    }
+  poke (fd, spark_ledger_slot_offset (0), UINT64_MAX - 1024 * MIB + 1);
+  CHECK (usage_refresh (e, 2, &turn, directory, &host, 0));
+  CHECK (entry_use_bytes (&e[0]) == (1024 + 8192) * MIB);
+  test_done ("a ledger that says more than the host has counts as all of the host, and takes nothing from the kernel's books");
+  guard.table.count = 2;
+  guard.table.entries[0] = e[0], guard.table.entries[1] = e[1];
+  CHECK (guard_ledger_bytes (&guard) == 2 * 8192 * MIB);
+  guard.table.entries[0].ledger_bytes = UINT64_MAX;
+  CHECK (guard_ledger_bytes (&guard) == UINT64_MAX);
+  test_done ("nor do several of them come to less together than one alone");
+  memset (&guard.table, 0, sizeof guard.table);
+  entry_close (&e[0]), entry_close (&e[1]);
+}
+
+static void
+test_liar (void)
+{
+  struct child liar = child_start (150), innocent = child_start (150);
+  struct spark_container a = container_of ("liar", &liar, 100 * MIB), b = container_of ("innocent", &innocent, 1024 * MIB);
+  cleanup_close int fd = ledger_make (), owner = locks_hold ((off_t) spark_ledger_slot_offset (0) - 2, 1);
+
+  poke (fd, spark_ledger_slot_offset (0), UINT64_MAX - 140 * MIB);
+  snprintf (a.ledger, sizeof a.ledger, "%s", ledger_path);
+  b.created_ns = a.created_ns + 1; /* of two that are equal the younger dies */
+  register_entry (&a);
+  register_entry (&b);
+  steps (2);
+  CHECK (kills (&liar) && waitpid (innocent.pid, NULL, WNOHANG) == 0);
+  CHECK (events ("\"rule\":\"over-budget\"") == 1);
+  test_done ("one that writes into its ledger what would bring its use to nothing dies for what it holds, and nobody else does");
+  child_end (&innocent);
+  steps (2);
+}
+
+int
+main (void)
+{
+  directories_make ();
+  test_sums ();
+  guard_begin_or_end ();
+  test_liar ();
+  guard_stop (&guard);
+  directories_remove ();
+  return check_done ();
+}
