@@ -4,6 +4,7 @@
 #define SPARK_COMMON_LEDGER_H
 
 #include "error.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct spark_ledger; /* a mapping of the file */
@@ -17,12 +18,16 @@ struct spark_ledger_view {
   uint64_t reserve_bytes;
   uint64_t withhold_bytes;
   uint64_t used_bytes; /* of processes that still live */
+  bool unasked;        /* not all slots could be asked about: bytes of dead processes may be among the used ones */
   uint64_t peak_bytes;
   uint64_t refused_count;
 };
 
 /* Reads a ledger from outside the container without trusting it: any content gives 0 or -1, never a crash or a wait.
-   Allocates nothing. */
+   Allocates nothing. Who lives is asked for 0.2 ms and one answer more, which takes the longer the more locks are on the file. */
 int spark_ledger_peek (int fd, struct spark_ledger_view *view);
+
+/* The same without asking who lives: every slot counts. */
+int spark_ledger_peek_unasked (int fd, struct spark_ledger_view *view);
 
 #endif

@@ -60,6 +60,7 @@ struct entry {
   int stat_fd;         /* memory.stat, v1 or v2 */
   int usage_dir_fd;    /* cgroup to find its processes by, for the same */
   int ledger_fd;
+  uint64_t ledger_ask_after_ns; /* its locks took too long: until then all its slots count */
   bool stat_is_v2;
   bool first_of_namespace; /* its init's death ends all of it */
   unsigned huge_count; /* files of the hugetlb controller: 0 = its processes must be asked */

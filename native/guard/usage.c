@@ -8,6 +8,9 @@
 #include "guard/processes.h"
 #include <string.h>
 
+/* A container that made us slow once can do it again: by then it has had its harm, a ledger that counts in full. */
+#define ASK_AGAIN_NS (10 * NS_PER_SECOND)
+
 static uint64_t
 larger (uint64_t a, uint64_t b)
 {
@@ -72,13 +75,28 @@ settle (struct entry *e, const struct usage_host *host)
   e->driver_bytes = larger (e->ledger_bytes, e->huge_bytes);
 }
 
+static struct spark_ledger_view
+read_ledger (struct entry *e)
+{
+  struct spark_ledger_view ledger = { 0 };
+  uint64_t now_ns = clock_boot_ns ();
+
+  if (e->ledger_fd < 0)
+    return ledger;
+  if (now_ns < e->ledger_ask_after_ns)
+    spark_ledger_peek_unasked (e->ledger_fd, &ledger);
+  else if (spark_ledger_peek (e->ledger_fd, &ledger) == 0 && ledger.unasked)
+    e->ledger_ask_after_ns = now_ns + ASK_AGAIN_NS;
+  return ledger;
+}
+
 static void
 read_books (struct entry *e, const struct usage_host *host)
 {
   char text[8192];
-  struct spark_ledger_view ledger = { 0 };
+  const struct spark_ledger_view ledger = read_ledger (e);
 
-  if (e->ledger_fd >= 0 && spark_ledger_peek (e->ledger_fd, &ledger) == 0 && ledger.peak_bytes > 0)
+  if (ledger.peak_bytes > 0)
     e->uses_gpu = true;
   e->ledger_bytes = smaller (ledger.used_bytes, host->total_bytes);
   /* A book that cannot be read any more is closed: the processes are asked instead. */
