@@ -228,7 +228,7 @@ target_status (const char *text, size_t length)
   if (entry_open (&entry, &container, &place, &note) == 0)
     {
       unsigned turn = 0;
-      usage_refresh (&entry, 1, &turn, directory, UINT64_MAX, 0);
+      usage_refresh (&entry, 1, &turn, directory, &(struct usage_host){ UINT64_MAX, UINT64_MAX }, 0);
       entry_close (&entry);
     }
 }
