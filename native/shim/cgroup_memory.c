@@ -68,14 +68,23 @@ field (const char *text, const char *key, uint64_t *value)
 }
 
 /* anon + shmem + unevictable would count locked pages twice; the lists that pages wait on for reclaim hold each page once, and
-   everything on these three is anonymous, shared or locked. v1 tells of the cgroup alone and, as total_, of those below it too. */
+   everything on these three is anonymous, shared or locked. What the kernel holds for the cgroup is on none; v2 alone tells it. v1 tells
+   of the cgroup alone and, as total_, of those below it too. */
 uint64_t
 spark_cgroup_parse_stat (const char *text)
 {
   static const char *const keys[][2] = { { "total_inactive_anon", "inactive_anon" },
                                          { "total_active_anon", "active_anon" },
                                          { "total_unevictable", "unevictable" } };
+  static const char *const of_kernel[]
+    = { "slab_unreclaimable", "sock", "kernel_stack", "pagetables", "sec_pagetables", "percpu", "vmalloc" };
   uint64_t sum = 0;
+  for (size_t i = 0; i < sizeof of_kernel / sizeof of_kernel[0]; i++)
+    {
+      uint64_t value = 0;
+      field (text, of_kernel[i], &value);
+      sum += value;
+    }
   for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
     {
       uint64_t value = 0;

@@ -70,6 +70,10 @@ test_memory_stat (void)
   CHECK (usage_from_memory_stat ("anon 100\nfile 900\nshmem 50\ninactive_anon 20\nactive_anon 10\nunevictable 120\n", 1) == 150);
   CHECK (usage_from_memory_stat ("anon 100\nshmem 50\ninactive_anon 100\nactive_anon 50\nunevictable 30\n", 1) == 180);
   test_done ("cgroup v2: what cannot be dropped, locked pages counted once");
+  CHECK (usage_from_memory_stat ("anon 100\nkernel 900\nkernel_stack 1\npagetables 2\nsec_pagetables 4\npercpu 8\nsock 16\nvmalloc 32\nshmem 50\n"
+                                 "inactive_anon 100\nactive_anon 50\nslab_reclaimable 500\nslab_unreclaimable 64\nslab 564\n", 1) == 277);
+  CHECK (usage_from_memory_stat ("anon 100\nkernel_stack 1\nsock 16\n", 1) == 117);
+  test_done ("cgroup v2: what the kernel holds for it and cannot drop counts, what it can drop does not");
   CHECK (usage_from_memory_stat ("rss 1\nshmem 1\nunevictable 9\ntotal_rss 100\ntotal_shmem 50\ntotal_inactive_anon 100\ntotal_active_anon 50\ntotal_unevictable 20\n", 0) == 170);
   test_done ("cgroup v1: the same, with the children");
   CHECK (usage_from_memory_stat ("", 1) == 0 && usage_from_memory_stat ("anon", 1) == 0 && usage_from_memory_stat ("xanon 5\n", 0) == 0);

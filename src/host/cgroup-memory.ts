@@ -4,6 +4,9 @@ import path from 'node:path'
 /** Pages on the anonymous and unevictable lists: anonymous memory, shared memory and what is locked, each counted once. */
 const HELD_LISTS = ['active_anon', 'inactive_anon', 'unevictable']
 
+/** What the kernel holds for a container and cannot drop; it is on no list, and v1 does not tell it. */
+const OF_KERNEL = ['slab_unreclaimable', 'sock', 'kernel_stack', 'pagetables', 'sec_pagetables', 'percpu', 'vmalloc']
+
 /** Where a container's memory cgroup is; absolute directories, undefined where it has none. */
 export interface CgroupDirs {
   readonly cgroupV2: string | undefined
@@ -27,5 +30,6 @@ function sumOf(dir: string, prefix: string): number | undefined {
     return undefined
   }
   const values = new Map(text.split('\n').map((line) => line.split(' ') as [string, string]))
-  return HELD_LISTS.reduce((sum, list) => sum + Number(values.get(`${prefix}${list}`) ?? 0), 0)
+  const keys = [...HELD_LISTS.map((list) => `${prefix}${list}`), ...OF_KERNEL]
+  return keys.reduce((sum, key) => sum + Number(values.get(key) ?? 0), 0)
 }

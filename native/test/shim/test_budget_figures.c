@@ -50,6 +50,8 @@ test_parse (void)
   CHECK (spark_cgroup_parse_stat ("inactive_anon 1\nactive_anon 1\nunevictable 1\ntotal_inactive_anon 100\ntotal_active_anon 20\ntotal_unevictable 3") == 123);
   CHECK (spark_cgroup_parse_stat ("") == 0 && spark_cgroup_parse_stat ("active_anon") == 0);
   CHECK (spark_cgroup_parse_stat ("active_anon x\nworkingset_active_anon 5\n") == 0);
+  CHECK (spark_cgroup_parse_stat ("anon 100\nkernel 900\nkernel_stack 1\npagetables 2\nsec_pagetables 4\npercpu 8\nsock 16\nvmalloc 32\n"
+                                  "inactive_anon 100\nslab_reclaimable 500\nslab_unreclaimable 64\nslab 564\n") == 227);
   test_done ("memory.stat of v2 and v1 (with what lies below), each page once");
 }
 

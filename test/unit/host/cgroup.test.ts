@@ -89,6 +89,11 @@ describe('what a container holds in its memory cgroup', () => {
     put('c/memory.stat', stat)
     expect(readHeldBytes({ cgroupV2: path.join(rootDir, 'c'), cgroupMemory: undefined })).toBe(137)
   })
+  test('v2: what the kernel holds for it and cannot drop, too', () => {
+    const kernel = 'kernel 900\nkernel_stack 1\npagetables 2\nsec_pagetables 4\npercpu 8\nsock 16\nvmalloc 32\n'
+    put('k/memory.stat', `${kernel}${stat}slab_reclaimable 500\nslab_unreclaimable 64\nslab 564\n`)
+    expect(readHeldBytes({ cgroupV2: path.join(rootDir, 'k'), cgroupMemory: undefined })).toBe(137 + 127)
+  })
   test('v1: the same with its child groups, and before a v2 group without memory', () => {
     put('m/memory.stat', `${stat}total_inactive_anon 900\ntotal_active_anon 400\ntotal_unevictable 70\n`)
     expect(readHeldBytes({ cgroupV2: '/nonexistent', cgroupMemory: path.join(rootDir, 'm') })).toBe(1370)
