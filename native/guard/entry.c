@@ -240,22 +240,24 @@ open_init (const struct spark_container *c, const struct entry_place *place)
   return result;
 }
 
+/* NSpid: its number in each namespace from ours down. */
+static int
+take_namespace (const char *line, void *data)
+{
+  if (strncmp (line, "NSpid:", 6) != 0)
+    return 0;
+  const char *last = strrchr (line, '\t');
+  *(bool *) data = last != NULL && strcmp (last, "\t1") == 0 && last != strchr (line, '\t');
+  return 1;
+}
+
 /* True for the first process of a pid namespace below ours: killing it alone ends all of the container. */
 static bool
 is_namespace_init (pid_t pid, const struct entry_place *place)
 {
-  char status[4096];
+  bool first = false;
 
-  if (proc_file_of_pid (place->proc_dir, pid, "status", status, sizeof status) <= 0)
-    return false;
-  char *line = strstr (status, "\nNSpid:");
-  if (line == NULL)
-    return false;
-  char *end = strchr (line + 1, '\n');
-  if (end != NULL)
-    *end = '\0';
-  char *last = strrchr (line + 1, '\t');
-  return last != NULL && strcmp (last, "\t1") == 0 && last != strchr (line + 1, '\t');
+  return proc_file_each_line (place->proc_dir, pid, "status", take_namespace, &first) == 0 && first;
 }
 
 int

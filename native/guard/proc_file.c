@@ -20,19 +20,54 @@ proc_file_read (int fd, char *buffer, size_t size, off_t offset)
   return length;
 }
 
-ssize_t
-proc_file_of_pid (const char *proc_dir, pid_t pid, const char *name, char *buffer, size_t size)
+static int
+open_of_pid (const char *proc_dir, pid_t pid, const char *name)
 {
   char path[320];
 
+  if (snprintf (path, sizeof path, "%s/%d/%s", proc_dir, (int) pid, name) < (int) sizeof path)
+    return open (path, O_RDONLY | O_CLOEXEC);
+  errno = ENAMETOOLONG;
+  return -1;
+}
+
+ssize_t
+proc_file_of_pid (const char *proc_dir, pid_t pid, const char *name, char *buffer, size_t size)
+{
+  cleanup_close int fd = open_of_pid (proc_dir, pid, name);
+
   buffer[0] = '\0';
-  if (snprintf (path, sizeof path, "%s/%d/%s", proc_dir, (int) pid, name) >= (int) sizeof path)
-    {
-      errno = ENAMETOOLONG;
-      return -1;
-    }
-  cleanup_close int fd = open (path, O_RDONLY | O_CLOEXEC);
   return fd < 0 ? -1 : proc_file_read (fd, buffer, size, 0);
+}
+
+int
+proc_file_each_line (const char *proc_dir, pid_t pid, const char *name, int (*each) (const char *line, void *data), void *data)
+{
+  enum { LINE_SIZE = 1024 };
+  char text[4096], line[LINE_SIZE];
+  size_t used = 0;
+  off_t offset = 0;
+  ssize_t length;
+  cleanup_close int fd = open_of_pid (proc_dir, pid, name);
+
+  if (fd < 0)
+    return -1;
+  for (; (length = proc_file_read (fd, text, sizeof text, offset)) > 0; offset += length)
+    for (const char *at = text, *end = text + length; at < end;)
+      {
+        const char *newline = memchr (at, '\n', (size_t) (end - at)), *stop = newline != NULL ? newline : end;
+        size_t more = (size_t) (stop - at), room = LINE_SIZE - 1 - used;
+        memcpy (line + used, at, more < room ? more : room);
+        used += more < room ? more : room;
+        at = stop + 1;
+        if (newline == NULL)
+          break;
+        line[used] = '\0';
+        used = 0;
+        if (each (line, data) != 0)
+          return 0;
+      }
+  return length < 0 ? -1 : 0;
 }
 
 uint64_t

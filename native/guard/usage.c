@@ -141,21 +141,41 @@ struct process_walk {
   bool cut;
 };
 
+struct process_sizes {
+  uint64_t huge_kib, anon_kib, shared_kib;
+};
+
+/* HugetlbPages is the last of them. */
+static int
+take_size (const char *line, void *data)
+{
+  struct process_sizes *sizes = data;
+
+  if (strncmp (line, "RssAnon:", 8) == 0)
+    sizes->anon_kib = proc_file_number (line, "RssAnon:");
+  else if (strncmp (line, "RssShmem:", 9) == 0)
+    sizes->shared_kib = proc_file_number (line, "RssShmem:");
+  else if (strncmp (line, "HugetlbPages:", 13) == 0)
+    {
+      sizes->huge_kib = proc_file_number (line, "HugetlbPages:");
+      return 1;
+    }
+  return 0;
+}
+
 static int
 process_add (pid_t pid, void *data)
 {
   struct process_walk *walk = data;
-  char status[4096];
+  struct process_sizes sizes = { 0 };
 
   if (walk->index++ < walk->part->processes)
     return 0;
   walk->part->processes++;
-  if (proc_file_of_pid (walk->proc_dir, pid, "status", status, sizeof status) > 0)
-    {
-      walk->part->huge_kib += proc_file_number (status, "HugetlbPages:");
-      walk->part->anon_kib += proc_file_number (status, "RssAnon:");
-      walk->part->shared_kib = larger (walk->part->shared_kib, proc_file_number (status, "RssShmem:"));
-    }
+  proc_file_each_line (walk->proc_dir, pid, "status", take_size, &sizes);
+  walk->part->huge_kib += sizes.huge_kib;
+  walk->part->anon_kib += sizes.anon_kib;
+  walk->part->shared_kib = larger (walk->part->shared_kib, sizes.shared_kib);
   return walk->cut = walk->deadline_ns != 0 && clock_boot_ns () > walk->deadline_ns;
 }
 

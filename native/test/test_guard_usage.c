@@ -2,11 +2,18 @@
 #include "common/cleanup.h"
 #include "guard/clock.h"
 #include "guard/devices.h"
+#include "guard/proc_file.h"
 #include "guard/usage.h"
 #include "test/check.h"
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define KIB UINT64_C (1024)
 #define G(n) ((uint64_t) (n) << 30)
@@ -188,6 +195,88 @@ test_devices (void)
     entry_close (&e[i]);
 }
 
+/* Its groups come before everything that is asked of a process: as many as a process may have. */
+static void
+test_groups (void)
+{
+  static const unsigned counts[] = { 0, 300, 1200, 65536 };
+  struct entry e = container ("groups", 8000, 1, false);
+  static char text[1 << 20];
+  unsigned turn = 0;
+  char path[128];
+
+  process_make (8000, 0, 0, 0);
+  snprintf (path, sizeof path, "%s/8000/status", proc_dir);
+  for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+    for (unsigned shift = 0; shift < 40; shift++) /* so that the end of a piece falls anywhere in the lines after it */
+      {
+        size_t used = (size_t) sprintf (text, "Name:\t%.*s\nGroups:\t", (int) shift, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+        for (unsigned group = 0; group < counts[i]; group++)
+          used += (size_t) sprintf (text + used, "%u ", 1000000000 + group);
+        sprintf (text + used, "\nNSpid:\t8000\nRssAnon:\t  262144 kB\nRssFile:\t 7 kB\nRssShmem:\t  1024 kB\nVmData:\t1 kB\nHugetlbPages:\t  2048 kB\n");
+        write_text (path, text);
+        usage_refresh (&e, 1, &turn, proc_dir, &HOST (G (1)), 0);
+        CHECK (e.cgroup_bytes == (262144 + 1024) * KIB && e.huge_bytes == 2048 * KIB);
+      }
+  test_done ("however many groups a process is in, what it holds is found");
+  entry_close (&e);
+}
+
+/* A real one: the first process of a pid namespace, in 65,536 groups, with 16 MiB of its own. */
+static void
+test_many_groups (void)
+{
+  static gid_t groups[65536];
+  const char *name = "a container's init in as many groups as may be is known as what it is, and its memory is found";
+  int ready[2];
+  char byte, stat[1024];
+
+  for (unsigned i = 0; i < 65536; i++)
+    groups[i] = 1000000000 + i;
+  if (geteuid () != 0 || pipe2 (ready, O_CLOEXEC) != 0)
+    {
+      test_skip (name, "needs root");
+      return;
+    }
+  pid_t pid = (pid_t) syscall (SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+  if (pid == 0)
+    {
+      char *memory = mmap (NULL, 16 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+      byte = memory != MAP_FAILED && syscall (SYS_setgroups, 65536, groups) == 0 ? 'y' : 'n';
+      if (write (ready[1], &byte, 1) != 1)
+        _exit (1);
+      alarm (30);
+      for (;;)
+        pause ();
+    }
+  close (ready[1]);
+  if (pid < 0 || read (ready[0], &byte, 1) != 1 || byte != 'y')
+    test_skip (name, "no pid namespace, or not that many groups, can be had here");
+  else
+    {
+      const struct entry_place place = { "/proc", "/sys/fs/cgroup", false };
+      struct spark_container c = { .id = "first", .pid = pid };
+      struct spark_error note;
+      struct entry e;
+      unsigned turn = 0;
+      proc_file_of_pid ("/proc", pid, "stat", stat, sizeof stat);
+      c.pid_start = proc_stat_field (stat, 22);
+      CHECK (entry_open (&e, &c, &place, &note) == 0 && e.first_of_namespace && e.kill_by == KILL_BY_INIT);
+      uint64_t began_ns = clock_boot_ns ();
+      usage_refresh (&e, 1, &turn, "/proc", &HOST (0), 0);
+      printf ("# one look took %.2f ms\n", (double) (clock_boot_ns () - began_ns) / 1e6);
+      CHECK (e.cgroup_bytes >= 16 << 20);
+      entry_close (&e);
+      test_done (name);
+    }
+  close (ready[0]);
+  if (pid > 0)
+    {
+      kill (pid, SIGKILL);
+      waitpid (pid, NULL, 0);
+    }
+}
+
 static int
 remove_one (const char *path, const struct stat *status, int type, struct FTW *walk)
 {
@@ -205,6 +294,8 @@ main (void)
   test_fairness ();
   test_shared ();
   test_devices ();
+  test_groups ();
+  test_many_groups ();
   nftw (root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
   return check_done ();
 }
