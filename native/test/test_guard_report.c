@@ -22,12 +22,12 @@ kill_and_bury (uint64_t created_ns, unsigned kills, uint64_t killed_ns)
   struct entry entry = { .id = "c1", .created_ns = created_ns, .kills = kills };
   struct judgement under = { VERDICT_UNDER_RESERVE, 0 };
   struct kill_record record;
-  struct scribe scribe = { .helper = { .socket_fd = -1 } };
+  struct scribe scribe = { .helper = HELPER_NONE, .teller = HELPER_NONE };
   int sockets[2];
   char path[128];
 
   CHECK (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0);
-  scribe.helper.socket_fd = sockets[0];
+  scribe.teller.socket_fd = sockets[0];
   report_prepare (&record, &entry, GUILT_OVER_BUDGET, &under, 1, 2, -1, killed_ns);
   report_tombstone (&scribe, &record, &samples);
   ssize_t length = recv (sockets[1], message, sizeof message - 1, MSG_DONTWAIT);

@@ -229,7 +229,7 @@ test_options (void)
   struct spark_error error;
 
   CHECK (parse ("--supervise", NULL, &options, &error) == 0 && options.supervise && options.watchdog_ms == 10000);
-  CHECK (parse ("--supervise", "--supervise-timeout-ms=299", &options, &error) != 0 && strstr (error.text, "at least 300") != NULL);
+  CHECK (parse ("--supervise", "--supervise-timeout-ms=299", &options, &error) != 0 && strstr (error.text, "from 300 to") != NULL);
   CHECK (parse ("--supervise-timeout-ms=1000", NULL, &options, &error) != 0 && strstr (error.text, "without --supervise") != NULL);
   setenv ("NOTIFY_SOCKET", "@manager", 1);
   CHECK (parse ("--supervise", NULL, &options, &error) != 0 && strstr (error.text, "NOTIFY_SOCKET is set") != NULL);

@@ -52,7 +52,8 @@ export function isRegistryId(id: string): boolean {
  */
 export function parseRegistryEntry(text: string): RegistryEntry | undefined {
   const values = parseStrictly(text)
-  if (values === undefined || values.get('version') !== '1' || !values.has('id') || !values.has('budget_bytes')) return undefined
+  if (values === undefined || values.get('version') !== '1' || !values.has('id') || !values.has('budget_bytes'))
+    return undefined
   const number = (key: string) => Number(values.get(key) ?? '0')
   return {
     id: values.get('id') ?? '',
