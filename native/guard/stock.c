@@ -40,7 +40,7 @@ guard_ledger_bytes (const struct guard *g)
 static struct stock
 stock_now (const struct guard *g, uint64_t now_ns)
 {
-  return (struct stock){ now_ns, g->memory.available_bytes, usage_hidden_bytes (g->meminfo_fd), guard_ledger_bytes (g) };
+  return (struct stock){ now_ns, g->memory.available_bytes, usage_hidden_bytes (g->meminfo_fd, g->vmstat_fd), guard_ledger_bytes (g) };
 }
 
 void

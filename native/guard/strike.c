@@ -37,7 +37,7 @@ static struct loss
 loss_since (const struct guard *g, const struct stock *then)
 {
   return (struct loss){ .fall_bytes = above (then->available_bytes, g->memory.available_bytes),
-                        .hidden_bytes = above (above (usage_hidden_bytes (g->meminfo_fd), then->hidden_bytes),
+                        .hidden_bytes = above (above (usage_hidden_bytes (g->meminfo_fd, g->vmstat_fd), then->hidden_bytes),
                                                above (guard_ledger_bytes (g), then->ledger_bytes)) };
 }
 

@@ -7,6 +7,7 @@
 #include "guard/proc_file.h"
 #include "guard/processes.h"
 #include <string.h>
+#include <unistd.h>
 
 /* A container that made us slow once can do it again: by then it has had its harm, a ledger that counts in full. */
 #define ASK_AGAIN_NS (10 * NS_PER_SECOND)
@@ -53,12 +54,24 @@ usage_from_memory_stat (const char *text, int is_v2)
                    + proc_file_number (text, "total_unevictable "));
 }
 
-uint64_t
-usage_hidden_bytes (int meminfo_fd)
+/* Pages that compressed swap keeps its contents in: zswap's have a line in meminfo, zram's are only among those of its allocator,
+   which zswap mostly uses, too. */
+static uint64_t
+compressed_kib (const char *meminfo, int vmstat_fd)
 {
+  char text[4096]; /* what is asked for stands at the beginning */
+  uint64_t pages = vmstat_fd >= 0 && proc_file_read (vmstat_fd, text, sizeof text, 0) > 0 ? proc_file_number (text, "nr_zspages ") : 0;
+
+  return larger (proc_file_number (meminfo, "Zswap:"), pages * ((uint64_t) sysconf (_SC_PAGESIZE) / 1024));
+}
+
+uint64_t
+usage_hidden_bytes (int meminfo_fd, int vmstat_fd)
+{
+  /* Not CmaFree and Unaccepted, which are in MemFree; nor Balloon, which most drivers take off MemTotal. */
   static const char *const explained[]
-    = { "MemFree:", "Buffers:", "Cached:", "SwapCached:", "AnonPages:", "Slab:", "KernelStack:", "PageTables:",
-        "SecPageTables:", "Percpu:", "Hugetlb:" };
+    = { "MemFree:", "Buffers:", "Cached:", "SwapCached:", "AnonPages:", "Slab:", "PageTables:", "SecPageTables:", "Percpu:",
+        "Hugetlb:", "Bounce:", "WritebackTmp:", "HardwareCorrupted:" };
   char text[8192];
 
   if (proc_file_read (meminfo_fd, text, sizeof text, 0) <= 0)
@@ -66,6 +79,9 @@ usage_hidden_bytes (int meminfo_fd)
   uint64_t total_kib = proc_file_number (text, "MemTotal:"), known_kib = 0;
   for (size_t i = 0; i < sizeof explained / sizeof explained[0]; i++)
     known_kib += proc_file_number (text, explained[i]);
+  /* Stacks are in vmalloc, too, wherever they are mapped by it. */
+  known_kib += larger (proc_file_number (text, "KernelStack:"), proc_file_number (text, "VmallocUsed:"));
+  known_kib += compressed_kib (text, vmstat_fd);
   return total_kib > known_kib ? (total_kib - known_kib) * 1024 : 0;
 }
 

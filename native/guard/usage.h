@@ -25,7 +25,7 @@ bool usage_refresh (struct entry *entries, unsigned count, unsigned *turn, const
 uint64_t usage_from_memory_stat (const char *text, int is_v2);
 
 /* Memory in use on the host that no line of /proc/meminfo accounts for: the driver's, and the kernel's own small unlisted rest.
-   `meminfo_fd` is an open /proc/meminfo. 0 where it cannot be told. */
-uint64_t usage_hidden_bytes (int meminfo_fd);
+   `meminfo_fd` is an open /proc/meminfo, `vmstat_fd` an open /proc/vmstat or -1. 0 where it cannot be told. */
+uint64_t usage_hidden_bytes (int meminfo_fd, int vmstat_fd);
 
 #endif
