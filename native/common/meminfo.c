@@ -8,7 +8,7 @@
 /* /proc/meminfo is about 1.5 KiB; more than this is not a meminfo. */
 enum { MEMINFO_MAX = 8192 };
 
-enum field { TOTAL = 1 << 0, FREE = 1 << 1, AVAILABLE = 1 << 2, HUGE_TOTAL = 1 << 3, HUGE_FREE = 1 << 4, HUGE_SIZE = 1 << 5 };
+enum field { TOTAL = 1 << 0, FREE = 1 << 1, AVAILABLE = 1 << 2, HUGE_TOTAL = 1 << 3, HUGE_FREE = 1 << 4, HUGE_SIZE = 1 << 5, HUGETLB = 1 << 6 };
 
 static const struct {
   const char *name;
@@ -18,6 +18,7 @@ static const struct {
   { "MemTotal", TOTAL, true },           { "MemFree", FREE, true },
   { "MemAvailable", AVAILABLE, true },   { "HugePages_Total", HUGE_TOTAL, false },
   { "HugePages_Free", HUGE_FREE, false }, { "Hugepagesize", HUGE_SIZE, true },
+  { "Hugetlb", HUGETLB, true },
 };
 
 /* Reads `<blanks>digits[ kB]<blanks>` up to `end`, which must be the line's newline: a number that was cut off would be
@@ -64,6 +65,8 @@ field_of (struct spark_meminfo *meminfo, enum field field)
       return &meminfo->huge_total;
     case HUGE_FREE:
       return &meminfo->huge_free;
+    case HUGETLB:
+      return &meminfo->hugetlb_bytes;
     case HUGE_SIZE:
       break;
     }

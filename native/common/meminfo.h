@@ -12,6 +12,7 @@ struct spark_meminfo {
   uint64_t huge_total;      /* HugePages_Total + HugePages_Surp as the kernel prints Total: pages, not bytes */
   uint64_t huge_free;       /* HugePages_Free, pages */
   uint64_t huge_page_bytes; /* Hugepagesize */
+  uint64_t hugetlb_bytes;   /* Hugetlb: the pools of all sizes, used or not; 0 before Linux 4.15 */
 };
 
 /* Reads an open /proc/meminfo (or a file of that form) from its start. `withhold_bytes` is taken off total, free and

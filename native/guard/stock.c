@@ -12,10 +12,14 @@
 /* Less than this share of the reserve within seconds is what programs take and give back all the time. */
 #define FALL_SHARE_OF_RESERVE 8
 
+/* meminfo tells what is free of the default size alone, so pages of other sizes count as used. */
 static uint64_t
 huge_in_use_bytes (const struct spark_meminfo *m)
 {
-  return m->huge_total > m->huge_free ? (m->huge_total - m->huge_free) * m->huge_page_bytes : 0;
+  uint64_t default_bytes = m->huge_total * m->huge_page_bytes, free_bytes = m->huge_free * m->huge_page_bytes;
+  uint64_t pool_bytes = m->hugetlb_bytes > default_bytes ? m->hugetlb_bytes : default_bytes;
+
+  return pool_bytes > free_bytes ? pool_bytes - free_bytes : 0;
 }
 
 bool

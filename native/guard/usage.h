@@ -8,7 +8,7 @@
 /* What the host has: no container holds more of it. */
 struct usage_host {
   uint64_t total_bytes;       /* MemTotal. What a ledger says beyond that is not believed: the container can write it */
-  uint64_t huge_in_use_bytes; /* 0 saves the walk over all processes */
+  uint64_t huge_in_use_bytes; /* at most; 0 saves the walk over all processes */
 };
 
 /* Reads the known use of all entries anew: what the memory cgroup cannot drop, plus the larger of ledger and huge pages of its

@@ -2,6 +2,7 @@
 #include "common/cleanup.h"
 #include "guard/clock.h"
 #include "guard/devices.h"
+#include "guard/guard.h"
 #include "guard/proc_file.h"
 #include "guard/usage.h"
 #include "test/check.h"
@@ -155,6 +156,32 @@ test_shared (void)
   test_done ("where the kernel keeps a book of huge pages, it counts, and no process is asked");
   close (bare.usage_dir_fd);
   entry_close (&e);
+}
+
+static void
+test_other_sizes (void)
+{
+  static struct guard g;
+  static const char *const texts[] = {
+    "MemTotal: 8 kB\nMemAvailable: 8 kB\nHugePages_Total: 0\nHugePages_Free: 0\nHugepagesize: 2048 kB\nHugetlb: 8388608 kB\n",
+    "MemTotal: 8 kB\nMemAvailable: 8 kB\nHugePages_Total: 1024\nHugePages_Free: 1024\nHugepagesize: 2048 kB\nHugetlb: 10485760 kB\n",
+    "MemTotal: 8 kB\nMemAvailable: 8 kB\nHugePages_Total: 1024\nHugePages_Free: 1024\nHugepagesize: 2048 kB\nHugetlb: 2097152 kB\n",
+    "MemTotal: 8 kB\nMemAvailable: 8 kB\nHugePages_Total: 1024\nHugePages_Free: 512\nHugepagesize: 2048 kB\n",
+  };
+  static const uint64_t want[] = { G (4), G (4), 0, G (1) };
+
+  process_make (6500, G (4) / KIB, 0, 0);
+  g.options.proc_dir = proc_dir;
+  g.table.count = 1;
+  g.table.entries[0] = container ("gigantic", 6500, 1, true);
+  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+    {
+      CHECK (spark_meminfo_parse (texts[i], strlen (texts[i]), 0, &g.memory) == 0);
+      g.table.entries[0].huge_bytes = 0;
+      CHECK (guard_read_use (&g, 0) && g.table.entries[0].driver_bytes == want[i]);
+    }
+  entry_close (&g.table.entries[0]);
+  test_done ("huge pages of 1 GiB count, though the default size has none in use");
 }
 
 static void
@@ -325,6 +352,7 @@ main (void)
   mkdir (proc_dir, 0755);
   test_fairness ();
   test_shared ();
+  test_other_sizes ();
   test_devices ();
   test_hidden ();
   test_groups ();
