@@ -62,6 +62,8 @@ const QUICK_HONEST_BYTES = 320 * MIB
 const NO_TIME = 'no time was left for it in a quick run'
 const timeIsOver = () => stopping || (wish.quick && Date.now() - began > QUICK_MS)
 
+const whyOver = () => (stopping ? 'it was stopped before' : NO_TIME)
+
 let stopping = false
 let stagePid
 /** On a signal: everything on the stage ends, which ends the run that is under way; the rest is put back on the usual way out. */
@@ -198,7 +200,7 @@ async function runOnce({ stage, ballast, scenario, around, seats, stageDir }) {
 
 async function measureScenario({ tool, settings, scenario, stage, ballast, seats, stageDir, rest }) {
   const key = { scenario: scenario.name, tool: tool.name, settings }
-  if (timeIsOver()) return { ...key, skipped: NO_TIME }
+  if (timeIsOver()) return { ...key, skipped: whyOver() }
   const runs = []
   let around = { prepare: async () => {}, end() {} }
   try {
@@ -212,7 +214,7 @@ async function measureScenario({ tool, settings, scenario, stage, ballast, seats
       if (run.seen.crossed || run.seen.died) runs.push(run)
       else if (++slow === 3) throw new Error('memory comes too slowly for a fill to reach the line')
     }
-    if (runs.length === 0) return { ...key, skipped: NO_TIME }
+    if (runs.length === 0) return { ...key, skipped: whyOver() }
   } catch (error) {
     if (runs.length === 0) return { ...key, skipped: error.message }
     say(`${tool.name} (${settings}), ${scenario.name}: ended after ${runs.length} runs: ${error.message}`)
@@ -242,7 +244,7 @@ async function measureTool({ tool, settings, chosen, ballast, mounts, dir }) {
   const stage = await openStage({ load, mounts, dir: stageDir })
   try {
     stagePid = stage.initPid
-    if (stopping) throw new Error(NO_TIME)
+    if (stopping) throw new Error(whyOver())
     const seats = {}
     if (!wish.quick) await ballast.settle(lineBytes + MARGIN_BYTES + SERVICE_BYTES + chosen[0].honestBytes)
     await fillSeats(stage, chosen[0], seats)
@@ -307,7 +309,7 @@ async function measureAll() {
       changed = raiseOvercommit(Math.ceil((memTotalBytes - FLOOR_BYTES) / (2 * MIB)))
     for (const settings of ['best', 'default']) {
       for (const tool of chosenTools) {
-        const skipped = tool.skipped ?? reason ?? (timeIsOver() ? NO_TIME : null)
+        const skipped = tool.skipped ?? reason ?? (timeIsOver() ? whyOver() : null)
         if (skipped !== null)
           rows.push(...chosen.map((scenario) => ({ scenario: scenario.name, tool: tool.name, settings, skipped })))
         else rows.push(...(await measureTool({ tool, settings, chosen, ballast, mounts, dir })))
