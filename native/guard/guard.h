@@ -68,6 +68,8 @@ void guard_stop (struct guard *guard);
 
 /* --- between the guard's files ------------------------------------------------------------------------------------- */
 
+/* start.c: what is not meant for it may not end it: a logrotate with the wrong signal must not leave the host unguarded. */
+void guard_ignore_signals (void);
 /* strike.c: chooses and kills, for a verdict that calls for it. */
 void guard_strike (struct guard *guard, const struct judgement *judgement, uint64_t now_ns);
 /* strike.c: goes on with the kill in progress. */

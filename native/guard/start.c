@@ -131,17 +131,23 @@ check_reserve (const struct guard *g, struct spark_error *error)
                      g->options.withhold_bytes > 0 ? " (after --withhold-bytes)" : "");
 }
 
-static int
-open_signals (struct guard *g, struct spark_error *error)
+void
+guard_ignore_signals (void)
 {
-  /* None of these is meant for it, and none may end it: a logrotate with the wrong signal must not leave the host unguarded. */
   static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGXFSZ, SIGXCPU };
-  sigset_t taken;
 
   for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
     signal (ignored[i], SIG_IGN);
   for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
     signal (number, SIG_IGN);
+}
+
+static int
+open_signals (struct guard *g, struct spark_error *error)
+{
+  sigset_t taken;
+
+  guard_ignore_signals ();
   sigemptyset (&taken);
   sigaddset (&taken, SIGTERM);
   sigaddset (&taken, SIGINT);

@@ -335,7 +335,7 @@ open_signals (void)
   const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD };
   sigset_t set;
 
-  signal (SIGPIPE, SIG_IGN);
+  guard_ignore_signals ();
   sigemptyset (&set);
   for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
     {

@@ -70,7 +70,7 @@ open_registry (struct table *table)
   table->sweep.length = table->sweep.at = 0;
   if (table->registry_fd < 0 || table->sweep.fd < 0)
     return -1;
-  table->registry_watch = watch (table, table->registry_fd, IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM);
+  table->registry_watch = watch (table, table->registry_fd, IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM);
   return table->registry_watch < 0 ? -1 : 0;
 }
 
@@ -120,6 +120,15 @@ table_check (struct table *table, const char *run_dir)
   return 0;
 }
 
+/* A file is read when it is written; what is made in place and is no file will never say more. */
+static bool
+is_file (const struct table *table, const char *name)
+{
+  struct stat status;
+
+  return fstatat (table->registry_fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || S_ISREG (status.st_mode);
+}
+
 void
 table_sync (struct table *table)
 {
@@ -151,7 +160,7 @@ table_sync (struct table *table)
             if (entry != NULL)
               drop_if_removed (table, entry);
           }
-        else
+        else if ((event->mask & IN_CREATE) == 0 || !is_file (table, event->name))
           table_take_in (table, event->name, false);
       }
 }
