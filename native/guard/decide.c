@@ -12,8 +12,8 @@
 /* Readings further apart than this (a sleep at rest and its overshoot) say nothing about a fall that lasts. */
 #define STALE_NS (250 * NS_PER_MS)
 /* The guard's own reaction: one sleep, its overshoot, the choice, the kill and the signal's way into a task that is
-   zeroing a page. Measured: 1.2 to 5 ms; twice that, since late is worse than 10 ms of a fall early. */
-#define LEAD_NS (10 * NS_PER_MS)
+   zeroing a page. Measured: 1.2 to 5 ms, and up to 2 ms for the herald; twice that, since late is worse than 15 ms of a fall early. */
+#define LEAD_NS (15 * NS_PER_MS)
 /* However fast the fall, further above the reserve than this nobody is killed for crossing it soon: an engine may stop there. */
 #define LEAD_SHARE_OF_RESERVE 8
 /* Steps further apart than this are no staircase; a standstill shorter than that is no pause, only a busy processor. */
@@ -40,12 +40,6 @@ static uint64_t
 fall_between (const struct sample *older, const struct sample *newer)
 {
   return older->available_bytes > newer->available_bytes ? older->available_bytes - newer->available_bytes : 0;
-}
-
-static uint64_t
-larger (uint64_t a, uint64_t b)
-{
-  return a > b ? a : b;
 }
 
 static int64_t
@@ -182,8 +176,10 @@ decide (const struct samples *samples, uint64_t reserve_bytes)
       judgement.verdict = VERDICT_FALLING;
       return judgement;
     }
-  int64_t steepest = lasting < 0 ? lasting : lasting_fall_by_pages (samples);
-  uint64_t lead = larger (fall_within (steepest, LEAD_NS), next_step (samples, newest));
+  /* Down a staircase the next step may come at once, and more of them within the guard's reaction. */
+  uint64_t step = next_step (samples, newest);
+  int64_t steepest = lasting < 0 ? lasting : step > 0 ? judgement.slope_bytes_per_second : lasting_fall_by_pages (samples);
+  uint64_t lead = fall_within (steepest, LEAD_NS) + step;
   if (lead > reserve_bytes / LEAD_SHARE_OF_RESERVE)
     lead = reserve_bytes / LEAD_SHARE_OF_RESERVE;
   if (newest->available_bytes - reserve_bytes < lead)

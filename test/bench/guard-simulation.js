@@ -16,7 +16,7 @@ export const LOOP = {
   sleepMin: 1 * MS,
   sleepMax: 100 * MS,
   zeroWithin: 150 * MS,
-  lead: 10 * MS,
+  lead: 15 * MS,
   leadShareOfReserve: 8,
   fallsInARow: 3,
 }
