@@ -1,6 +1,7 @@
 #include "ledger.h"
 
 #include "cleanup.h"
+#include "clock.h"
 #include "ledger_layout.h"
 #include "sum.h"
 #include <errno.h>
@@ -9,7 +10,6 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The kernel looks through all locks of the file for each answer, and the container can take as many as it likes. So much of our
@@ -82,14 +82,6 @@ slot_has_owner (int fd, uint32_t slot)
   return fcntl (fd, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
 }
 
-static uint64_t
-clock_ns (clockid_t clock)
-{
-  struct timespec now;
-  clock_gettime (clock, &now);
-  return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
-}
-
 struct asking {
   bool over;
   uint64_t began_ns, began_own_ns; /* 0 = it has not begun */
@@ -103,14 +95,14 @@ slot_counts (struct asking *asking, int fd, uint32_t slot)
     return true;
   if (asking->began_ns == 0)
     {
-      asking->began_ns = clock_ns (CLOCK_MONOTONIC);
-      asking->began_own_ns = clock_ns (CLOCK_THREAD_CPUTIME_ID);
+      asking->began_ns = spark_clock_ns (CLOCK_MONOTONIC);
+      asking->began_own_ns = spark_clock_ns (CLOCK_THREAD_CPUTIME_ID);
     }
   bool owned = slot_has_owner (fd, slot);
-  uint64_t spent_ns = clock_ns (CLOCK_MONOTONIC) - asking->began_ns;
+  uint64_t spent_ns = spark_clock_ns (CLOCK_MONOTONIC) - asking->began_ns;
   /* Time in which others ran is nobody's fault. The clock that tells is dearer, so it is asked only then. */
   asking->over = spent_ns > ASKING_NS
-                 && (spent_ns > ASKING_WAIT_NS || clock_ns (CLOCK_THREAD_CPUTIME_ID) - asking->began_own_ns > ASKING_NS);
+                 && (spent_ns > ASKING_WAIT_NS || spark_clock_ns (CLOCK_THREAD_CPUTIME_ID) - asking->began_own_ns > ASKING_NS);
   return owned;
 }
 

@@ -1,11 +1,11 @@
 #include "process.h"
 
 #include "cleanup.h"
+#include "clock.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 int
 spark_process_start (const char *proc_path, pid_t pid, uint64_t *pid_start)
@@ -40,7 +40,5 @@ spark_process_start (const char *proc_path, pid_t pid, uint64_t *pid_start)
 uint64_t
 spark_boottime_ns (void)
 {
-  struct timespec now;
-  clock_gettime (CLOCK_BOOTTIME, &now);
-  return (uint64_t) now.tv_sec * UINT64_C (1000000000) + (uint64_t) now.tv_nsec;
+  return spark_clock_ns (CLOCK_BOOTTIME);
 }

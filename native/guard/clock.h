@@ -2,6 +2,7 @@
 #ifndef SPARK_GUARD_CLOCK_H
 #define SPARK_GUARD_CLOCK_H
 
+#include "common/clock.h"
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,9 +15,7 @@
 static inline uint64_t
 clock_boot_ns (void)
 {
-  struct timespec now;
-  clock_gettime (CLOCK_BOOTTIME, &now);
-  return (uint64_t) now.tv_sec * NS_PER_SECOND + (uint64_t) now.tv_nsec;
+  return spark_clock_ns (CLOCK_BOOTTIME);
 }
 
 enum { CLOCK_TEXT_SIZE = 32 };

@@ -66,6 +66,9 @@ void guard_watch (struct guard *guard);
 /* Says that it ends, and gives everything back. */
 void guard_stop (struct guard *guard);
 
+/* All of that: one guard's life. Returns its exit code, 1 with a sentence on stderr if it could not start. */
+int guard_run (const struct guard_options *options);
+
 /* --- between the guard's files ------------------------------------------------------------------------------------- */
 
 /* start.c: what is not meant for it may not end it: a logrotate with the wrong signal must not leave the host unguarded. */

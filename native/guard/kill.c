@@ -70,22 +70,24 @@ kill_init (const struct entry *e)
 void
 kill_thaw (const struct entry *e)
 {
-  if (e->freezer_fd >= 0 && write_word (e->freezer_fd, "THAWED") != 0)
-    return;
+  int status = errno;
+
+  if (e->freezer_fd >= 0)
+    write_word (e->freezer_fd, "THAWED");
+  errno = status;
 }
 
 int
 kill_as_planned (const struct entry *e)
 {
+  int result;
+
   switch (e->kill_by)
     {
     case KILL_BY_CGROUP_KILL:
-      {
-        int result = write_word (e->kill_fd, "1"), status = errno;
-        kill_thaw (e);
-        errno = status;
-        return result;
-      }
+      result = write_word (e->kill_fd, "1");
+      kill_thaw (e);
+      return result;
     case KILL_BY_FREEZER:
       return kill_frozen (e);
     case KILL_BY_PROCESS_GROUP:
@@ -94,12 +96,9 @@ kill_as_planned (const struct entry *e)
         return 0;
       break;
     case KILL_BY_INIT:
-      {
-        int result = kill_init (e), status = errno;
-        kill_thaw (e);
-        errno = status;
-        return result;
-      }
+      result = kill_init (e);
+      kill_thaw (e);
+      return result;
     case KILL_BY_NOTHING:
       break;
     }

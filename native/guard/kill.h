@@ -11,7 +11,7 @@ int kill_entry (const struct entry *entry);
 /* The way that was planned (`kill_by`) and no other, for the self-test. */
 int kill_as_planned (const struct entry *entry);
 
-/* Lets a container run on that was frozen for a kill which did not come, or by its user (paused), because only what runs can die. */
+/* Lets a container run on that was frozen for a kill which did not come, or by its user (paused), because only what runs can die. Keeps errno. */
 void kill_thaw (const struct entry *entry);
 
 /* True when no process of the container is left. */

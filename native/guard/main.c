@@ -14,22 +14,6 @@ have_standard_streams (void)
       return;
 }
 
-static int
-run (const struct guard_options *options)
-{
-  static struct guard guard;
-  struct spark_error error;
-
-  if (guard_start (&guard, options, &error) != 0)
-    {
-      fprintf (stderr, "spark-guard: %s.\n", error.text);
-      return 1;
-    }
-  guard_watch (&guard);
-  guard_stop (&guard);
-  return guard.failed ? 1 : 0;
-}
-
 int
 main (int argc, char **argv)
 {
@@ -47,5 +31,5 @@ main (int argc, char **argv)
       fputs (guard_usage, stdout);
       return 0;
     }
-  return options.supervise ? guard_supervise (&options, run) : run (&options);
+  return options.supervise ? guard_supervise (&options, guard_run) : guard_run (&options);
 }

@@ -10,10 +10,7 @@
 static uint64_t
 monotonic_ns (void)
 {
-  struct timespec now;
-
-  clock_gettime (CLOCK_MONOTONIC, &now);
-  return (uint64_t) now.tv_sec * NS_PER_SECOND + (uint64_t) now.tv_nsec;
+  return spark_clock_ns (CLOCK_MONOTONIC);
 }
 
 void

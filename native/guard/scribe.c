@@ -1,20 +1,14 @@
 #include "guard/scribe.h"
 
 #include "common/cleanup.h"
-#include "common/private_file.h"
-#include "common/registry.h"
+#include "common/write_all.h"
 #include "guard/intent.h"
 #include "guard/scribe_child.h"
 #include "guard/teller.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
-#include <poll.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 enum kind { KIND_EVENT = 'E', KIND_KILL = 'K', KIND_KILL_AGAIN = 'k', KIND_REOPEN = 'R' };
@@ -48,7 +42,7 @@ append_event (int fd, const char *line, size_t length)
   static bool told;
   struct stat before, after;
 
-  if (fd >= 0 && fstat (fd, &before) == 0 && child_write_all (fd, line, length))
+  if (fd >= 0 && fstat (fd, &before) == 0 && spark_write_all (fd, line, length))
     {
       told = false;
       return true;
@@ -85,16 +79,10 @@ work (int socket_fd, const int *fds)
   cleanup_close int lock_fd = child_wait_for_the_one_before (run_fd, "scribe.lock"), events_fd = open_events (log_fd);
   cleanup_close int intent_fd = openat (run_fd, INTENT_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
-  for (;;)
+  for (size_t length; (length = child_receive (socket_fd, message, sizeof message)) > 0;)
     {
-      ssize_t length = recv (socket_fd, message, sizeof message - 1, 0);
-      if (length < 0 && errno == EINTR)
-        continue;
-      if (length <= 0)
-        return;
       char *text = message + 1;
-      size_t text_length = (size_t) length - 1;
-      message[length] = '\0';
+      size_t text_length = length - 1;
       switch (message[0])
         {
         case KIND_KILL:

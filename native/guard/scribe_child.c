@@ -2,6 +2,7 @@
 
 #include "common/private_file.h"
 #include "common/registry.h"
+#include "common/write_all.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -17,21 +18,16 @@ enum { NUMBER_LENGTH = 16 };
 /* The process of a guard before this one gets so long to end; one that is stuck on a dead disk is not waited for. */
 enum { BEFORE_MS = 2000 };
 
-bool
-child_write_all (int fd, const char *text, size_t length)
+size_t
+child_receive (int socket_fd, char *message, size_t size)
 {
-  while (length > 0)
-    {
-      ssize_t written = write (fd, text, length);
-      if (written < 0 && errno != EINTR)
-        return false;
-      if (written > 0)
-        {
-          text += written;
-          length -= (size_t) written;
-        }
-    }
-  return true;
+  ssize_t length;
+
+  do
+    length = recv (socket_fd, message, size - 1, 0);
+  while (length < 0 && errno == EINTR);
+  message[length > 0 ? length : 0] = '\0';
+  return length > 0 ? (size_t) length : 0;
 }
 
 void
@@ -43,7 +39,7 @@ child_say (const char *line, size_t length)
     return;
   /* A service manager's log is a socket, which can have too little room; a pipe that has any takes a line whole. */
   if (send (STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == ENOTSOCK
-      && !child_write_all (STDERR_FILENO, line, length))
+      && !spark_write_all (STDERR_FILENO, line, length))
     return;
 }
 

@@ -2,12 +2,11 @@
 #ifndef SPARK_GUARD_SCRIBE_CHILD_H
 #define SPARK_GUARD_SCRIBE_CHILD_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Returns false with errno where it could not write all. */
-bool child_write_all (int fd, const char *text, size_t length);
+/* Waits for the next message and ends it with NUL. Returns its length, at least 1; 0 when the guard is gone and all was heard. */
+size_t child_receive (int socket_fd, char *message, size_t size);
 
 /* Writes a line, newline included, to stderr if that takes it at once. */
 void child_say (const char *line, size_t length);

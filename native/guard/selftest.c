@@ -1,6 +1,7 @@
 #include "guard/selftest.h"
 
 #include "common/cleanup.h"
+#include "common/same_file.h"
 #include "guard/kill.h"
 #include "guard/proc_file.h"
 #include <errno.h>
@@ -157,7 +158,6 @@ make_cgroup (const char *parent, const char *path, enum kill_by kill_by)
 {
   for (int tries = 0; tries < 5; tries++)
     {
-      struct stat named, held;
       if (mkdir (path, 0755) != 0)
         {
           if (errno != EEXIST)
@@ -166,8 +166,7 @@ make_cgroup (const char *parent, const char *path, enum kill_by kill_by)
           continue;
         }
       int directory = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-      if (directory >= 0 && flock (directory, LOCK_EX | LOCK_NB) == 0 && stat (path, &named) == 0 && fstat (directory, &held) == 0
-          && named.st_ino == held.st_ino)
+      if (directory >= 0 && flock (directory, LOCK_EX | LOCK_NB) == 0 && spark_leads_to (AT_FDCWD, path, 0, directory))
         return directory;
       if (directory >= 0)
         close (directory);

@@ -2,12 +2,12 @@
 #include "guard/guard.h"
 
 #include "common/cleanup.h"
+#include "common/same_file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const char temporary[] = ".guard.state.tmp", final[] = "guard.state";
 
@@ -57,10 +57,7 @@ guard_state_soft (struct guard *g)
 void
 guard_state_check (struct guard *g)
 {
-  struct stat named, held;
-
-  if (g->state_fd >= 0 && fstatat (g->run_fd, final, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat (g->state_fd, &held) == 0
-      && named.st_ino == held.st_ino && named.st_dev == held.st_dev)
+  if (g->state_fd >= 0 && spark_leads_to (g->run_fd, final, AT_SYMLINK_NOFOLLOW, g->state_fd))
     return;
   if (g->state_fd >= 0)
     close (g->state_fd);

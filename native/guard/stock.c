@@ -41,19 +41,26 @@ guard_ledger_bytes (const struct guard *g)
   return sum;
 }
 
-static struct stock
-stock_now (const struct guard *g, uint64_t now_ns)
+struct stock
+guard_stock_now (const struct guard *g, uint64_t now_ns)
 {
   return (struct stock){ now_ns, g->memory.available_bytes, usage_hidden_bytes (g->meminfo_fd, g->vmstat_fd), guard_ledger_bytes (g) };
+}
+
+/* What is known of now is what a loss will be measured against. */
+static void
+call_calm (struct guard *g, uint64_t now_ns)
+{
+  g->calm = guard_stock_now (g, now_ns);
+  for (unsigned i = 0; i < g->table.count; i++)
+    g->table.entries[i].calm_use_bytes = entry_use_bytes (&g->table.entries[i]);
 }
 
 void
 guard_take_stock (struct guard *g, uint64_t now_ns)
 {
   bool whole = guard_read_use (g, now_ns + STOCKTAKING_NS);
-  for (unsigned i = 0; i < g->table.count; i++)
-    g->table.entries[i].calm_use_bytes = entry_use_bytes (&g->table.entries[i]);
-  g->calm = stock_now (g, now_ns);
+  call_calm (g, now_ns);
   g->refreshed_ns = now_ns;
   g->calm_known = true;
   g->calm_ns = whole ? now_ns : 0; /* what is left is read at the next housekeeping */
@@ -67,9 +74,7 @@ guard_start_short (struct guard *g, uint64_t now_ns)
   g->calm_known = calm_recall (g);
   if (g->calm_known)
     return;
-  g->calm = stock_now (g, now_ns);
-  for (unsigned i = 0; i < g->table.count; i++)
-    g->table.entries[i].calm_use_bytes = entry_use_bytes (&g->table.entries[i]);
+  call_calm (g, now_ns);
 }
 
 /* More than what programs take and give back all the time. */
@@ -92,7 +97,7 @@ guard_mark (struct guard *g, uint64_t now_ns)
   if (now_ns - g->marks[g->last_mark].at_ns < MARK_NS)
     return;
   g->last_mark = (g->last_mark + 1) % STOCK_MARKS;
-  g->marks[g->last_mark] = stock_now (g, now_ns);
+  g->marks[g->last_mark] = guard_stock_now (g, now_ns);
   for (unsigned i = 0; i < g->table.count; i++)
     g->table.entries[i].mark_use_bytes[g->last_mark] = entry_use_bytes (&g->table.entries[i]);
 }

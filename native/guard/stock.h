@@ -32,6 +32,9 @@ void guard_mark (struct guard *guard, uint64_t now_ns);
 /* The mark of the last 15 seconds at which most was available, or -1 if the fall since is too small to tell anything. */
 int guard_recent_mark (const struct guard *guard, uint64_t now_ns);
 
+/* How things are: what is available as it was read last, the rest read now. */
+struct stock guard_stock_now (const struct guard *guard, uint64_t now_ns);
+
 /* Reads the known use of all registered containers anew, as usage_refresh tells. */
 bool guard_read_use (struct guard *guard, uint64_t deadline_ns);
 

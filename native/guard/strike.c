@@ -34,11 +34,11 @@ above (uint64_t a, uint64_t b)
 /* --- whom ---------------------------------------------------------------------------------------------------------- */
 
 static struct loss
-loss_since (const struct guard *g, const struct stock *then)
+loss_between (const struct stock *then, const struct stock *now)
 {
-  return (struct loss){ .fall_bytes = above (then->available_bytes, g->memory.available_bytes),
-                        .hidden_bytes = above (above (usage_hidden_bytes (g->meminfo_fd, g->vmstat_fd), then->hidden_bytes),
-                                               above (guard_ledger_bytes (g), then->ledger_bytes)) };
+  return (struct loss){ .fall_bytes = above (then->available_bytes, now->available_bytes),
+                        .hidden_bytes = above (above (now->hidden_bytes, then->hidden_bytes),
+                                               above (now->ledger_bytes, then->ledger_bytes)) };
 }
 
 static int
@@ -73,12 +73,13 @@ choose (struct guard *g, enum guilt *guilt, uint64_t now_ns)
                                           .created_ns = e->created_ns,
                                           .uses_gpu = e->uses_gpu };
     }
-  struct loss loss = loss_since (g, calm ? &g->calm : &(const struct stock){ .available_bytes = g->memory.total_bytes });
+  const struct stock now = guard_stock_now (g, now_ns), nothing_taken = { .available_bytes = g->memory.total_bytes };
+  struct loss loss = loss_between (calm ? &g->calm : &nothing_taken, &now);
   int victim = judge (g, candidates, &loss, guilt), mark = guard_recent_mark (g, now_ns);
   if (victim < 0 && *guilt != GUILT_NOBODY && mark >= 0)
     {
       /* Others may have taken much before, or this guard does not know who: then who took the last of it is looked for. */
-      struct loss recent = loss_since (g, &g->marks[mark]);
+      struct loss recent = loss_between (&g->marks[mark], &now);
       enum guilt recent_guilt;
       for (unsigned i = 0; i < g->table.count; i++)
         candidates[i].then_use_bytes = g->table.entries[i].mark_use_bytes[mark];

@@ -3,6 +3,7 @@
 
 #include "common/cleanup.h"
 #include "common/private_file.h"
+#include "common/same_file.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -86,22 +87,11 @@ close_registry (struct table *table)
   table->registry_fd = table->ledgers_fd = table->sweep.fd = table->registry_watch = -1;
 }
 
-/* True if `name` still leads to the directory that is open as `fd`. */
-static bool
-leads_to (int at_fd, const char *name, int fd)
-{
-  struct stat named, held;
-
-  return fstatat (at_fd, name, &named, 0) == 0 && fstat (fd, &held) == 0 && named.st_dev == held.st_dev
-         && named.st_ino == held.st_ino;
-}
-
-/* An open directory gets no word of its own removal: its name is looked at. */
 static void
 check_registry (struct table *table)
 {
   /* One that is open but not watched (no more watches were to be had) would be deaf for good. */
-  if (table->registry_watch >= 0 && leads_to (table->run_fd, "containers", table->registry_fd))
+  if (table->registry_watch >= 0 && spark_leads_to (table->run_fd, "containers", 0, table->registry_fd))
     return;
   close_registry (table);
   if (open_registry (table) != 0)
@@ -114,7 +104,7 @@ check_registry (struct table *table)
 int
 table_check (struct table *table, const char *run_dir)
 {
-  if (!leads_to (AT_FDCWD, run_dir, table->run_fd))
+  if (!spark_leads_to (AT_FDCWD, run_dir, 0, table->run_fd))
     return -1;
   check_registry (table);
   return 0;

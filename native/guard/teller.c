@@ -2,6 +2,7 @@
 
 #include "common/cleanup.h"
 #include "common/registry.h"
+#include "common/write_all.h"
 #include "guard/intent.h"
 #include "guard/scribe.h"
 #include "guard/scribe_child.h"
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -89,7 +89,7 @@ write_file (int directory, const char *name, const char *text, size_t length)
   cleanup_close int fd = openat (directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (fd < 0)
     return false;
-  if (child_write_all (fd, text, length))
+  if (spark_write_all (fd, text, length))
     return true;
   int status = errno;
   unlinkat (directory, name, 0);
@@ -143,16 +143,10 @@ work (int socket_fd, const int *fds)
   cleanup_close int lock_fd = child_wait_for_the_one_before (run_fd, "tombstones.lock");
   cleanup_close int intent_fd = openat (run_fd, INTENT_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
-  for (;;)
+  for (size_t length; (length = child_receive (socket_fd, message, sizeof message)) > 0;)
     {
-      ssize_t length = recv (socket_fd, message, sizeof message - 1, 0);
-      if (length < 0 && errno == EINTR)
-        continue;
-      if (length <= 0)
-        return;
       char *text = message + 1;
-      size_t text_length = (size_t) length - 1;
-      message[length] = '\0';
+      size_t text_length = length - 1;
       if (message[0] == TELLER_LOG)
         {
           say_log (text, text_length, to_journal);

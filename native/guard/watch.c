@@ -1,5 +1,6 @@
 #include "guard/guard.h"
 
+#include "common/same_file.h"
 #include "guard/calm.h"
 #include "guard/clock.h"
 #include "guard/devices.h"
@@ -9,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 
 #define HOUSEKEEPING_NS (1 * NS_PER_SECOND)
 /* Stock is taken this often while memory is plentiful, and use is refreshed this often while it is short. */
@@ -83,15 +83,6 @@ end_unseen (struct guard *g, const char *what)
   g->stop = g->failed = true;
 }
 
-static bool
-lock_is_there (const struct guard *g)
-{
-  struct stat held, named;
-
-  return fstat (g->lock_fd, &held) != 0
-         || (fstatat (g->run_fd, "guard.lock", &named, AT_SYMLINK_NOFOLLOW) == 0 && named.st_ino == held.st_ino);
-}
-
 /* What could not be made at start because /run was full, or was taken away since. */
 static void
 make_missing (struct guard *g)
@@ -117,7 +108,7 @@ keep_house (struct guard *g, uint64_t now_ns)
       end_unseen (g, "the run directory");
       return;
     }
-  if (!lock_is_there (g))
+  if (!spark_leads_to (g->run_fd, "guard.lock", AT_SYMLINK_NOFOLLOW, g->lock_fd))
     {
       end_unseen (g, "guard.lock");
       return;
@@ -241,4 +232,20 @@ guard_watch (struct guard *g)
       if (!g->stop && ppoll (news, 2, &sleep, NULL) > 0 && (news[1].revents & POLLIN) != 0)
         take_signal (g);
     }
+}
+
+int
+guard_run (const struct guard_options *options)
+{
+  static struct guard guard;
+  struct spark_error error;
+
+  if (guard_start (&guard, options, &error) != 0)
+    {
+      fprintf (stderr, "spark-guard: %s.\n", error.text);
+      return 1;
+    }
+  guard_watch (&guard);
+  guard_stop (&guard);
+  return guard.failed ? 1 : 0;
 }

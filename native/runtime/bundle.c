@@ -1,6 +1,7 @@
 #include "bundle.h"
 
 #include "common/cleanup.h"
+#include "common/write_all.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,22 +31,6 @@ spark_bundle_open (const char *directory, const char *config_name, struct spark_
 }
 
 static int
-write_all (int fd, const char *text, size_t length)
-{
-  while (length > 0)
-    {
-      ssize_t written = write (fd, text, length);
-      if (written < 0 && errno == EINTR)
-        continue;
-      if (written < 0)
-        return -1;
-      text += written;
-      length -= (size_t) written;
-    }
-  return 0;
-}
-
-static int
 replace (const struct spark_bundle *bundle, const char *text, size_t length, struct spark_error *error)
 {
   char temporary[PATH_MAX];
@@ -56,7 +41,7 @@ replace (const struct spark_bundle *bundle, const char *text, size_t length, str
   /* The owner may not be ours to give (rootless); the mode always is. Owner first: chown drops mode bits. */
   if (fd < 0
       || (fchown (fd, bundle->status.st_uid, bundle->status.st_gid) != 0 && errno != EPERM)
-      || fchmod (fd, bundle->status.st_mode & 07777) != 0 || write_all (fd, text, length) != 0
+      || fchmod (fd, bundle->status.st_mode & 07777) != 0 || !spark_write_all (fd, text, length)
       || renameat (bundle->directory_fd, temporary, bundle->directory_fd, bundle->config_name) != 0)
     {
       int status = errno;

@@ -293,7 +293,7 @@ test_start (void)
   snprintf (path, sizeof path, "%s/events.jsonl", log_dir);
   unlink (path);
   CHECK (mkdir (path, 0755) == 0); /* nothing can be written there */
-  guard_begin_or_end ();
+  guard_begin_or_end (RESERVE_BYTES);
   CHECK (still_guards ("unlogged"));
   rmdir (path);
   report_sentence (&guard.scribe, "warning", NULL, "can be written again");
@@ -308,7 +308,7 @@ main (void)
 {
   directories_make ();
   test_start ();
-  guard_begin_or_end ();
+  guard_begin_or_end (RESERVE_BYTES);
   test_wall_clock ();
   test_suspended ();
   test_registry ();

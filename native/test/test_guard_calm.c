@@ -19,38 +19,12 @@ set_small (unsigned mib)
   write_meminfo (text);
 }
 
-static void
-begin (void)
-{
-  struct spark_error error;
-
-  if (guard_begin (SMALL_RESERVE, true, &error) == 0)
-    return;
-  printf ("Bail out! %s\n", error.text);
-  exit (1);
-}
-
-static bool
-dies (const struct child *child)
-{
-  for (int i = 0; i < 200; i++)
-    {
-      steps (1);
-      if (waitpid (child->pid, NULL, WNOHANG) == child->pid)
-        return true;
-    }
-  return false;
-}
-
 /* Plentiful, with stock taken of all that is registered. */
 static void
 become_calm (void)
 {
   set_small (140);
-  for (int i = 0; i < 2000 && (guard.victim != NULL || guard.soft); i++)
-    steps (1);
-  guard.calm_ns = guard.housekept_ns = 0;
-  steps (5);
+  take_stock ();
   CHECK (!guard.soft);
 }
 
@@ -69,7 +43,7 @@ restart_at (unsigned mib)
 {
   guard_stop (&guard);
   set_small (mib);
-  begin ();
+  guard_begin_or_end (SMALL_RESERVE);
   CHECK (guard.soft);
 }
 
@@ -78,23 +52,23 @@ test_restart (void)
 {
   struct spark_container a = container_of ("old", &old, BUDGET_MIB * MIB);
 
-  begin ();
+  guard_begin_or_end (SMALL_RESERVE);
   register_entry (&a);
   steps (2);
   become_calm ();
   restart_at (25);
   set_small (12);
-  CHECK (!dies (&old));
+  CHECK (!dies (&old, 200));
   CHECK (events ("nothing is killed") == 1);
   test_done ("started anew in a shortage that a host process made, the guard kills nobody who did not grow");
 
   /* Restarted again, in the same shortage: what it wrote down while memory was plentiful stands. */
   restart_at (12);
-  CHECK (!dies (&old));
+  CHECK (!dies (&old, 200));
   struct spark_container b = container_of ("fresh", &fresh, BUDGET_MIB * MIB);
   register_entry (&b);
   restart_at (12);
-  CHECK (dies (&fresh) && waitpid (old.pid, NULL, WNOHANG) == 0);
+  CHECK (dies (&fresh, 200) && waitpid (old.pid, NULL, WNOHANG) == 0);
   CHECK (events ("\"rule\":\"growth\"") == 1);
   test_done ("one that came after it was written down, and took the memory, answers for it, and not the one that was there");
   close (fresh.stderr_fd);
@@ -105,7 +79,7 @@ test_restart (void)
   cleanup_close int fd = open (calm_path, O_WRONLY | O_CLOEXEC);
   CHECK (pwrite (fd, &whole, sizeof whole, 12) == (ssize_t) sizeof whole);
   restart_at (12);
-  CHECK (dies (&old));
+  CHECK (dies (&old, 200));
   test_done ("what is not whole is not used");
   close (old.stderr_fd);
   become_calm ();
@@ -121,12 +95,12 @@ test_first_start (void)
   CHECK (unlink (calm_path) == 0);
   restart_at (25);
   set_small (12);
-  CHECK (!dies (&giant));
+  CHECK (!dies (&giant, 200));
   test_done ("the first guard of all, started in a shortage: who did not grow since does not die for what a host process took since");
 
   CHECK (unlink (calm_path) == 0);
   restart_at (12);
-  CHECK (dies (&giant));
+  CHECK (dies (&giant, 200));
   test_done ("started under the reserve, with nothing taken since and nothing known of before: who holds much answers for it");
   close (giant.stderr_fd);
   become_calm ();

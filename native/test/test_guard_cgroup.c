@@ -96,7 +96,7 @@ main (void)
     }
   directories_make ();
   snprintf (cgroup_root, sizeof cgroup_root, "/sys/fs/cgroup");
-  guard_begin_or_end ();
+  guard_begin_or_end (RESERVE_BYTES);
   test_same_path ();
   guard_stop (&guard);
   cgroup_remove ();

@@ -214,7 +214,7 @@ test_read_only_cgroups (void)
   CHECK (status == 0);
   test_done ("where it can kill nobody because cgroups are read-only it does not call itself ready");
 
-  guard_begin_or_end ();
+  guard_begin_or_end (RESERVE_BYTES);
   struct child children[2] = { child_in_namespace (true), child_in_namespace (false) };
   for (int i = 0; i < 2; i++)
     {

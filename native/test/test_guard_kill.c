@@ -79,36 +79,83 @@ child_close (struct child *child)
   close (child->stderr_fd);
 }
 
+/* A container of one process in the cgroups that its paths name; an empty path is none. */
+struct scene {
+  const char *what;
+  char v2[192], v1[192];
+  struct child init;
+  struct spark_container container;
+  struct entry entry;
+};
+
+/* Makes the cgroups that are asked for; false, and skipped, where they cannot be had. */
+static bool
+scene_begin (struct scene *s, const char *what, bool with_v2, bool with_v1)
+{
+  *s = (struct scene){ .what = what };
+  if (with_v1 && !cgroup_make (s->v1, freezer, "freezer.state"))
+    {
+      test_skip (what, "no cgroup v1 freezer that can be written");
+      return false;
+    }
+  if (with_v2 && !cgroup_make (s->v2, unified, "cgroup.kill"))
+    {
+      if (with_v1)
+        cgroup_remove (s->v1);
+      test_skip (what, "no cgroup v2 with cgroup.kill that can be written");
+      return false;
+    }
+  s->init = child_start (1);
+  s->container = container_of ("scene", &s->init, MIB);
+  s->container.pgid = 0;
+  return true;
+}
+
+/* Puts its init where `v2` and `v1` say, and opens it as the guard does. */
+static void
+scene_open (struct scene *s, const char *v2, const char *v1, enum kill_by expected)
+{
+  struct spark_error note;
+
+  snprintf (s->container.cgroup_v2, sizeof s->container.cgroup_v2, "%s", v2);
+  snprintf (s->container.cgroup_freezer, sizeof s->container.cgroup_freezer, "%s", v1);
+  if (v2[0] != '\0')
+    move_into (v2, s->init.pid);
+  if (v1[0] != '\0')
+    move_into (v1, s->init.pid);
+  CHECK (entry_open (&s->entry, &s->container, &place, &note) == 0 && s->entry.kill_by == expected);
+}
+
+static void
+scene_end (struct scene *s)
+{
+  test_done (s->what);
+  entry_close (&s->entry);
+  child_close (&s->init);
+  if (s->v1[0] != '\0')
+    cgroup_remove (s->v1);
+  if (s->v2[0] != '\0')
+    cgroup_remove (s->v2);
+}
+
 static void
 test_moved (void)
 {
-  static const char *const what = "an init that was moved out of its cgroup dies all the same";
-  char path[192], other[224];
-  struct spark_error note;
-  struct entry e;
+  struct scene s;
+  char other[224];
 
-  if (!cgroup_make (path, unified, "cgroup.kill"))
-    {
-      test_skip (what, "no cgroup v2 with cgroup.kill that can be written");
-      return;
-    }
-  snprintf (other, sizeof other, "%s-other", path);
+  if (!scene_begin (&s, "an init that was moved out of its cgroup dies all the same", true, false))
+    return;
+  snprintf (other, sizeof other, "%s-other", s.v2);
   CHECK (mkdir (other, 0755) == 0);
-  struct child init = child_start (1), more = child_start (1);
-  struct spark_container c = container_of ("moved", &init, MIB);
-  c.pgid = 0;
-  snprintf (c.cgroup_v2, sizeof c.cgroup_v2, "%s", path);
-  move_into (path, init.pid);
-  move_into (path, more.pid);
-  CHECK (entry_open (&e, &c, &place, &note) == 0 && e.kill_by == KILL_BY_CGROUP_KILL);
-  move_into (other, init.pid);
-  CHECK (kill_all (&e) && is_dead (&init) && is_dead (&more));
-  test_done (what);
-  entry_close (&e);
-  child_close (&init);
+  struct child more = child_start (1);
+  move_into (s.v2, more.pid);
+  scene_open (&s, s.v2, "", KILL_BY_CGROUP_KILL);
+  move_into (other, s.init.pid);
+  CHECK (kill_all (&s.entry) && is_dead (&s.init) && is_dead (&more));
   child_close (&more);
+  scene_end (&s);
   cgroup_remove (other);
-  cgroup_remove (path);
 }
 
 static int
@@ -122,116 +169,63 @@ count_pid (pid_t pid, void *data)
 static void
 test_below (void)
 {
-  static const char *const what = "with the freezer, what is in cgroups below dies too, and before that it is not empty";
-  char path[192], inner[224], innermost[256];
-  struct spark_error note;
-  struct entry e;
+  struct scene s;
+  char inner[224], innermost[256];
 
-  if (!cgroup_make (path, freezer, "freezer.state"))
-    {
-      test_skip (what, "no cgroup v1 freezer that can be written");
-      return;
-    }
-  snprintf (inner, sizeof inner, "%s/inner", path);
+  if (!scene_begin (&s, "with the freezer, what is in cgroups below dies too, and before that it is not empty", false, true))
+    return;
+  snprintf (inner, sizeof inner, "%s/inner", s.v1);
   snprintf (innermost, sizeof innermost, "%s/most", inner);
   CHECK (mkdir (inner, 0755) == 0 && mkdir (innermost, 0755) == 0);
-  struct child init = child_start (1), below = child_start (1);
-  struct spark_container c = container_of ("below", &init, MIB);
-  c.pgid = 0;
-  snprintf (c.cgroup_freezer, sizeof c.cgroup_freezer, "%s", path);
-  move_into (path, init.pid);
+  struct child below = child_start (1);
   move_into (innermost, below.pid);
-  CHECK (entry_open (&e, &c, &place, &note) == 0 && e.kill_by == KILL_BY_FREEZER);
-  CHECK (cgroup_pids_each (e.procs_dir_fd, count_pid, NULL) == 2);
-  kill (init.pid, SIGKILL);
-  waitpid (init.pid, NULL, 0);
-  CHECK (!kill_empty (&e));
-  CHECK (kill_all (&e) && is_dead (&below));
-  test_done (what);
-  entry_close (&e);
-  child_close (&init);
+  scene_open (&s, "", s.v1, KILL_BY_FREEZER);
+  CHECK (cgroup_pids_each (s.entry.procs_dir_fd, count_pid, NULL) == 2);
+  kill (s.init.pid, SIGKILL);
+  waitpid (s.init.pid, NULL, 0);
+  CHECK (!kill_empty (&s.entry));
+  CHECK (kill_all (&s.entry) && is_dead (&below));
   child_close (&below);
   cgroup_remove (innermost);
   cgroup_remove (inner);
-  cgroup_remove (path);
-}
-
-/* With both hierarchies. */
-static bool
-both_make (char v2[192], char v1[192], const char *what)
-{
-  if (!cgroup_make (v1, freezer, "freezer.state"))
-    {
-      test_skip (what, "no cgroup v1 freezer that can be written");
-      return false;
-    }
-  if (cgroup_make (v2, unified, "cgroup.kill"))
-    return true;
-  cgroup_remove (v1);
-  test_skip (what, "no cgroup v2 with cgroup.kill that can be written");
-  return false;
+  scene_end (&s);
 }
 
 static void
 test_shared (void)
 {
-  static const char *const what = "a v2 cgroup that is not the container's own place is left alone: its neighbours live";
-  char v2[192], v1[192], own[224];
-  struct spark_error note;
-  struct entry e;
+  struct scene s;
+  char own[224];
 
-  if (!both_make (v2, v1, what))
+  if (!scene_begin (&s, "a v2 cgroup that is not the container's own place is left alone: its neighbours live", true, true))
     return;
-  snprintf (own, sizeof own, "%s/own", v1);
+  snprintf (own, sizeof own, "%s/own", s.v1);
   CHECK (mkdir (own, 0755) == 0);
-  struct child neighbour = child_start (1), init = child_start (1);
-  struct spark_container c = container_of ("shares", &init, MIB);
-  c.pgid = 0;
-  snprintf (c.cgroup_v2, sizeof c.cgroup_v2, "%s", v2);
-  snprintf (c.cgroup_freezer, sizeof c.cgroup_freezer, "%s", own);
-  move_into (v2, init.pid);
-  move_into (own, init.pid);
-  CHECK (entry_open (&e, &c, &place, &note) == 0 && e.kill_by == KILL_BY_FREEZER);
-  move_into (v2, neighbour.pid);
-  CHECK (kill_all (&e) && is_dead (&init));
+  struct child neighbour = child_start (1);
+  scene_open (&s, s.v2, own, KILL_BY_FREEZER);
+  move_into (s.v2, neighbour.pid);
+  CHECK (kill_all (&s.entry) && is_dead (&s.init));
   poll (NULL, 0, 50);
   CHECK (waitpid (neighbour.pid, NULL, WNOHANG) == 0);
-  test_done (what);
-  entry_close (&e);
   child_close (&neighbour);
-  child_close (&init);
   cgroup_remove (own);
-  cgroup_remove (v1);
-  cgroup_remove (v2);
+  scene_end (&s);
 }
 
 static void
 test_paused (void)
 {
-  static const char *const what = "a paused container dies as well";
-  char v2[192], v1[192], state[256];
-  struct spark_error note;
-  struct entry e;
+  struct scene s;
+  char state[256];
 
-  if (!both_make (v2, v1, what))
+  if (!scene_begin (&s, "a paused container dies as well", true, true))
     return;
-  struct child init = child_start (1);
-  struct spark_container c = container_of ("paused", &init, MIB);
-  c.pgid = 0;
-  snprintf (c.cgroup_v2, sizeof c.cgroup_v2, "%s", v2);
-  snprintf (c.cgroup_freezer, sizeof c.cgroup_freezer, "%s", v1);
-  move_into (v2, init.pid);
-  move_into (v1, init.pid);
-  CHECK (entry_open (&e, &c, &place, &note) == 0 && e.kill_by == KILL_BY_CGROUP_KILL);
-  snprintf (state, sizeof state, "%s/freezer.state", v1);
+  scene_open (&s, s.v2, s.v1, KILL_BY_CGROUP_KILL);
+  snprintf (state, sizeof state, "%s/freezer.state", s.v1);
   FILE *file = fopen (state, "we");
   CHECK (file != NULL && fputs ("FROZEN", file) >= 0 && fclose (file) == 0);
-  CHECK (kill_all (&e) && is_dead (&init));
-  test_done (what);
-  entry_close (&e);
-  child_close (&init);
-  cgroup_remove (v1);
-  cgroup_remove (v2);
+  CHECK (kill_all (&s.entry) && is_dead (&s.init));
+  scene_end (&s);
 }
 
 int

@@ -167,7 +167,7 @@ main (void)
   directories_make ();
   test_sums ();
   test_locks ();
-  guard_begin_or_end ();
+  guard_begin_or_end (RESERVE_BYTES);
   test_liar ();
   guard_stop (&guard);
   directories_remove ();

@@ -66,7 +66,7 @@ int
 main (void)
 {
   directories_make ();
-  guard_begin_or_end ();
+  guard_begin_or_end (RESERVE_BYTES);
   test_state_removed ();
   test_stop ();
   directories_remove ();

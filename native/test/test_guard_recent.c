@@ -18,26 +18,11 @@ stay_short (uint64_t mib)
   abort ();
 }
 
-static bool
-dies (const struct child *child)
-{
-  for (int i = 0; i < 300; i++)
-    {
-      steps (1);
-      if (waitpid (child->pid, NULL, WNOHANG) == child->pid)
-        return true;
-    }
-  return false;
-}
-
 static void
 become_plentiful (void)
 {
   set_available (4000);
-  for (int i = 0; i < 2000 && (guard.victim != NULL || guard.soft); i++)
-    steps (1);
-  guard.calm_ns = guard.housekept_ns = 0;
-  steps (5);
+  take_stock ();
 }
 
 static void
@@ -63,7 +48,7 @@ test_took_the_last (void)
   register_entry (&b);
   steps (2);
   set_available (400);
-  CHECK (dies (&fresh) && waitpid (old.pid, NULL, WNOHANG) == 0);
+  CHECK (dies (&fresh, 300) && waitpid (old.pid, NULL, WNOHANG) == 0);
   CHECK (events ("\"rule\":\"growth\"") == 1);
   test_done ("one within its budget that took the last of it answers for it, though others took more before");
   close (fresh.stderr_fd);
@@ -85,7 +70,7 @@ test_little (void)
   register_entry (&c);
   steps (2);
   set_available (500); /* less than an eighth of the reserve went */
-  CHECK (!dies (&fresh));
+  CHECK (!dies (&fresh, 300));
   test_done ("a fall of little says nothing about who took it");
   become_plentiful ();
   child_end (&fresh);
@@ -108,7 +93,7 @@ test_long_ago (void)
     if (guard.marks[i].available_bytes > 800 * MIB)
       guard.marks[i].at_ns = 1;
   set_available (400);
-  CHECK (!dies (&early));
+  CHECK (!dies (&early, 300));
   test_done ("one that grew long before, and not with the last of it, does not");
   become_plentiful ();
   child_end (&early);
@@ -118,7 +103,7 @@ int
 main (void)
 {
   directories_make ();
-  guard_begin_or_end ();
+  guard_begin_or_end (RESERVE_BYTES);
   test_took_the_last ();
   test_little ();
   test_long_ago ();

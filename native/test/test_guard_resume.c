@@ -49,7 +49,7 @@ static void
 begin_short (void)
 {
   set_available (300);
-  guard_begin_or_end ();
+  guard_begin_or_end (RESERVE_BYTES);
 }
 
 static void

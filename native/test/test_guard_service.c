@@ -1,52 +1,10 @@
 /* The guard as something that runs for months: its directories go, its log is rotated, its manager wants signs of life. */
-#include "common/cleanup.h"
-#include "guard/clock.h"
-#include "guard/guard.h"
-#include "guard/proc_file.h"
-#include "test/check.h"
-#include "test/guard/stand_in.h"
-#include <poll.h>
-#include <signal.h>
+#include "test/guard/in_process.h"
+
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
-static struct guard guard;
-static char directory[] = "/tmp/spark-guard-service.XXXXXX";
-static char run_dir[64], log_dir[64], meminfo_path[64];
-static int meminfo_fd, manager_fd;
-
-static void
-set_available (uint64_t mib)
-{
-  char text[128];
-  int length = snprintf (text, sizeof text, "MemTotal: 8388608 kB\nMemFree: 0 kB\nMemAvailable: %llu kB\nAnonPages: %llu kB\n",
-                         (unsigned long long) mib * 1024, (8192 - (unsigned long long) mib) * 1024);
-  if (pwrite (meminfo_fd, text, (size_t) length, 0) != length || ftruncate (meminfo_fd, length) != 0)
-    abort ();
-}
-
-static void
-steps (unsigned count)
-{
-  for (unsigned i = 0; i < count; i++)
-    {
-      guard_step (&guard);
-      usleep (1200);
-    }
-}
-
-static void
-container_write (const struct spark_container *c)
-{
-  struct spark_error error;
-  if (spark_registry_write (guard.table.registry_fd, c, &error) != 0)
-    {
-      printf ("# %s\n", error.text);
-      abort ();
-    }
-}
+static int manager_fd;
 
 /* True once an event holds `part`; the scribe gets its time to write it. */
 static bool
@@ -79,7 +37,7 @@ test_registry_removed (void)
   CHECK (unlinkat (guard.run_fd, "containers", AT_REMOVEDIR) == 0);
   steps (2);
   CHECK (fstatat (guard.run_fd, "containers", &status, 0) == 0 && event_comes ("was made and read anew"));
-  container_write (&c);
+  register_entry (&c);
   steps (2);
   CHECK (event_comes ("\"type\":\"register\""));
   test_done ("a registry that was removed is made anew, and what is registered then is known");
@@ -88,7 +46,7 @@ test_registry_removed (void)
   CHECK (renameat (guard.run_fd, "containers", guard.run_fd, "old") == 0 && mkdirat (guard.run_fd, "containers", 0755) == 0);
   steps (2);
   CHECK (event_comes ("\"type\":\"unregister\""));
-  container_write (&c);
+  register_entry (&c);
   steps (2);
   set_available (300);
   steps (3);
@@ -174,34 +132,14 @@ test_watching (void)
 int
 main (void)
 {
-  struct spark_error error;
-  struct guard_options options;
-  char command[64];
-
-  if (mkdtemp (directory) == NULL)
-    abort ();
-  snprintf (run_dir, sizeof run_dir, "%s/run", directory);
-  snprintf (log_dir, sizeof log_dir, "%s/log", directory);
-  snprintf (meminfo_path, sizeof meminfo_path, "%s/meminfo", directory);
-  meminfo_fd = open (meminfo_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  set_available (4000);
+  directories_make ();
   manager_open ();
-  char *argv[] = { "spark-guard", "--run-dir", run_dir, "--log-dir", log_dir, "--reserve-bytes", "536870912", "--meminfo",
-                   meminfo_path, "--drop-caches", "/dev/null", "--allow-process-groups", "--cgroup-root", directory, NULL };
-  if (guard_options_parse ((int) (sizeof argv / sizeof argv[0]) - 1, argv, &options, &error) != 0
-      || guard_start (&guard, &options, &error) != 0)
-    {
-      printf ("# %s\n", error.text);
-      return 1;
-    }
+  guard_begin_or_end (RESERVE_BYTES);
   test_registry_removed ();
   test_watching ();
   test_run_dir_gone ();
   guard_stop (&guard);
-  close (meminfo_fd);
   close (manager_fd);
-  snprintf (command, sizeof command, "rm -r %s", directory);
-  if (system (command) != 0)
-    printf ("# %s is left\n", directory);
+  directories_remove ();
   return check_done ();
 }

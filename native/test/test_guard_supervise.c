@@ -5,6 +5,7 @@
 #include "guard/patience.h"
 #include "guard/supervise.h"
 #include "test/check.h"
+#include "test/guard/directories.h"
 #include "test/guard/stand_in.h"
 #include <dirent.h>
 #include <errno.h>
@@ -15,19 +16,7 @@
 
 enum { PATIENCE_MS = 20000 };
 
-static char directory[] = "/tmp/spark-guard-supervise.XXXXXX";
-static char run_dir[64], log_dir[64], meminfo_path[64], stderr_path[64];
-static int meminfo_fd;
-
-static void
-set_available (uint64_t mib)
-{
-  char text[128];
-  int length = snprintf (text, sizeof text, "MemTotal: 8388608 kB\nMemFree: 0 kB\nMemAvailable: %llu kB\nAnonPages: %llu kB\n",
-                         (unsigned long long) mib * 1024, (8192 - (unsigned long long) mib) * 1024);
-  if (pwrite (meminfo_fd, text, (size_t) length, 0) != length || ftruncate (meminfo_fd, length) != 0)
-    abort ();
-}
+static char stderr_path[64];
 
 static int
 parse (const char *first, const char *second, struct guard_options *options, struct spark_error *error)
@@ -62,22 +51,6 @@ lives (pid_t pid)
 
 /* --- who runs ------------------------------------------------------------------------------------------------------ */
 
-static int
-run (const struct guard_options *options)
-{
-  static struct guard guard;
-  struct spark_error error;
-
-  if (guard_start (&guard, options, &error) != 0)
-    {
-      fprintf (stderr, "spark-guard: %s.\n", error.text);
-      return 1;
-    }
-  guard_watch (&guard);
-  guard_stop (&guard);
-  return guard.failed ? 1 : 0;
-}
-
 static pid_t
 start (bool supervised)
 {
@@ -97,7 +70,7 @@ start (bool supervised)
   if (getppid () != test || fd < 0 || dup2 (fd, STDERR_FILENO) < 0)
     _exit (1);
   close (fd);
-  _exit (supervised ? guard_supervise (&options, run) : run (&options));
+  _exit (supervised ? guard_supervise (&options, guard_run) : guard_run (&options));
 }
 
 /* The guard that holds the lock, once it is another one than `before`. */
@@ -323,18 +296,10 @@ test_parent_killed (pid_t supervisor, pid_t guard)
 int
 main (void)
 {
-  char command[64];
-
   unsetenv ("NOTIFY_SOCKET");
   prctl (PR_SET_CHILD_SUBREAPER, 1); /* a guard whose parent is killed comes to this process */
-  if (mkdtemp (directory) == NULL)
-    abort ();
-  snprintf (run_dir, sizeof run_dir, "%s/run", directory);
-  snprintf (log_dir, sizeof log_dir, "%s/log", directory);
-  snprintf (meminfo_path, sizeof meminfo_path, "%s/meminfo", directory);
+  directories_make ();
   snprintf (stderr_path, sizeof stderr_path, "%s/stderr", directory);
-  meminfo_fd = open (meminfo_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  set_available (4000);
   test_time ();
   test_options ();
 
@@ -352,9 +317,6 @@ main (void)
   supervisor = start (true);
   guard = guard_other_than (guard);
   test_parent_killed (supervisor, guard);
-  close (meminfo_fd);
-  snprintf (command, sizeof command, "rm -r %s", directory);
-  if (system (command) != 0)
-    printf ("# %s is left\n", directory);
+  directories_remove ();
   return check_done ();
 }

@@ -198,7 +198,7 @@ int
 main (void)
 {
   directories_make ();
-  guard_begin_or_end ();
+  guard_begin_or_end (RESERVE_BYTES);
   child = child_start (1);
   test_more_than_fit ();
   test_thousands_of_files ();

@@ -5,6 +5,7 @@
 #include "common/cleanup.h"
 #include "guard/guard.h"
 #include "test/check.h"
+#include "test/guard/directories.h"
 #include "test/guard/stand_in.h"
 #include <errno.h>
 #include <poll.h>
@@ -13,28 +14,6 @@
 #define RESERVE_BYTES "536870912"
 
 static struct guard guard;
-static char directory[] = "/tmp/spark-guard-test.XXXXXX";
-static char run_dir[64], log_dir[64], meminfo_path[64], cgroup_root[64];
-static int meminfo_fd = -1;
-
-static void
-write_meminfo (const char *text)
-{
-  ssize_t length = (ssize_t) strlen (text);
-
-  if (ftruncate (meminfo_fd, 0) != 0 || pwrite (meminfo_fd, text, (size_t) length, 0) != length)
-    abort ();
-}
-
-static void
-set_available (uint64_t mib)
-{
-  char text[128];
-
-  snprintf (text, sizeof text, "MemTotal: 8388608 kB\nMemFree: 0 kB\nMemAvailable: %llu kB\nAnonPages: %llu kB\n",
-            (unsigned long long) mib * 1024, (8192 - (unsigned long long) mib) * 1024);
-  write_meminfo (text);
-}
 
 static void
 steps (unsigned count)
@@ -44,33 +23,6 @@ steps (unsigned count)
       guard_step (&guard);
       usleep (1200);
     }
-}
-
-static void
-directories_make (void)
-{
-  if (mkdtemp (directory) == NULL)
-    abort ();
-  snprintf (run_dir, sizeof run_dir, "%s/run", directory);
-  snprintf (log_dir, sizeof log_dir, "%s/log", directory);
-  snprintf (cgroup_root, sizeof cgroup_root, "%s/cg", directory);
-  snprintf (meminfo_path, sizeof meminfo_path, "%s/meminfo", directory);
-  mkdir (run_dir, 0755);
-  mkdir (log_dir, 0755);
-  mkdir (cgroup_root, 0755);
-  meminfo_fd = open (meminfo_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  set_available (4000);
-}
-
-static void
-directories_remove (void)
-{
-  char command[64];
-
-  close (meminfo_fd);
-  snprintf (command, sizeof command, "rm -r %s", directory);
-  if (system (command) != 0)
-    printf ("# %s is left\n", directory);
 }
 
 /* Returns 0, or -1 with a sentence: then only the end of the process is left. */
@@ -87,12 +39,12 @@ guard_begin (const char *reserve_bytes, bool process_groups, struct spark_error 
   return guard_start (&guard, &options, error);
 }
 
-__attribute__ ((unused)) static void
-guard_begin_or_end (void)
+__attribute__ ((unused)) __attribute__ ((unused)) static void
+guard_begin_or_end (const char *reserve_bytes)
 {
   struct spark_error error;
 
-  if (guard_begin (RESERVE_BYTES, true, &error) == 0)
+  if (guard_begin (reserve_bytes, true, &error) == 0)
     return;
   printf ("Bail out! %s\n", error.text);
   exit (1);
@@ -154,6 +106,29 @@ still_guards (const char *id)
   register_entry (&c);
   steps (2);
   return kills (&greedy);
+}
+
+__attribute__ ((unused)) /* True if it is dead within so many rounds. */
+__attribute__ ((unused)) static bool
+dies (const struct child *child, unsigned rounds)
+{
+  for (unsigned i = 0; i < rounds; i++)
+    {
+      steps (1);
+      if (waitpid (child->pid, NULL, WNOHANG) == child->pid)
+        return true;
+    }
+  return false;
+}
+
+/* Once memory is plentiful: waits until that is seen, and takes stock of all that is registered. */
+__attribute__ ((unused)) static void
+take_stock (void)
+{
+  for (int i = 0; i < 2000 && (guard.victim != NULL || guard.soft); i++)
+    steps (1);
+  guard.calm_ns = guard.housekept_ns = 0;
+  steps (5);
 }
 
 __attribute__ ((unused)) static void
