@@ -257,7 +257,7 @@ is_namespace_init (pid_t pid, const struct entry_place *place)
 {
   bool first = false;
 
-  return proc_file_each_line (place->proc_dir, pid, "status", take_namespace, &first) == 0 && first;
+  return proc_file_each_line_of_pid (place->proc_dir, pid, "status", take_namespace, &first) == 0 && first;
 }
 
 int

@@ -32,7 +32,7 @@ struct guard {
   enum kill_by kill_by;
   int psi_fd, psi_permille; /* -1 = the kernel does not tell */
   uint64_t psi_read_ns;
-  int run_fd, lock_fd, log_fd, intent_fd, calm_fd, meminfo_fd, vmstat_fd, state_fd, signal_fd, drop_caches_fd;
+  int run_fd, lock_fd, log_fd, intent_fd, calm_fd, meminfo_fd, vmstat_fd, zoneinfo_fd, state_fd, signal_fd, drop_caches_fd;
   uint64_t started_ns;
   uint64_t reserve_bytes; /* in force: the host's, or a container's larger one */
   struct spark_meminfo memory; /* last reading */

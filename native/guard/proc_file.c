@@ -41,17 +41,14 @@ proc_file_of_pid (const char *proc_dir, pid_t pid, const char *name, char *buffe
 }
 
 int
-proc_file_each_line (const char *proc_dir, pid_t pid, const char *name, int (*each) (const char *line, void *data), void *data)
+proc_file_each_line (int fd, int (*each) (const char *line, void *data), void *data)
 {
   enum { LINE_SIZE = 1024 };
   char text[4096], line[LINE_SIZE];
   size_t used = 0;
   off_t offset = 0;
   ssize_t length;
-  cleanup_close int fd = open_of_pid (proc_dir, pid, name);
 
-  if (fd < 0)
-    return -1;
   for (; (length = proc_file_read (fd, text, sizeof text, offset)) > 0; offset += length)
     for (const char *at = text, *end = text + length; at < end;)
       {
@@ -68,6 +65,14 @@ proc_file_each_line (const char *proc_dir, pid_t pid, const char *name, int (*ea
           return 0;
       }
   return length < 0 ? -1 : 0;
+}
+
+int
+proc_file_each_line_of_pid (const char *proc_dir, pid_t pid, const char *name, int (*each) (const char *line, void *data), void *data)
+{
+  cleanup_close int fd = open_of_pid (proc_dir, pid, name);
+
+  return fd < 0 ? -1 : proc_file_each_line (fd, each, data);
 }
 
 uint64_t

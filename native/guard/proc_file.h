@@ -12,9 +12,12 @@ ssize_t proc_file_read (int fd, char *buffer, size_t size, off_t offset);
 /* The same by name: `<directory>/<pid>/<name>`. */
 ssize_t proc_file_of_pid (const char *proc_dir, pid_t pid, const char *name, char *buffer, size_t size);
 
-/* Calls `each` for every line of `<directory>/<pid>/<name>`, as a text of its own, until it returns non-zero. Of a line over 1,023
+/* Calls `each` for every line of an open file, from its start, as a text of its own, until it returns non-zero. Of a line over 1,023
    bytes (the groups of a process can fill 700 KiB) it gets the beginning. Returns 0, -1 with errno. */
-int proc_file_each_line (const char *proc_dir, pid_t pid, const char *name, int (*each) (const char *line, void *data), void *data);
+int proc_file_each_line (int fd, int (*each) (const char *line, void *data), void *data);
+
+/* The same by name: `<directory>/<pid>/<name>`. */
+int proc_file_each_line_of_pid (const char *proc_dir, pid_t pid, const char *name, int (*each) (const char *line, void *data), void *data);
 
 /* Field `number` (as proc(5) counts, from 4 on) of the text of /proc/<pid>/stat; 0 where it is malformed. */
 uint64_t proc_stat_field (const char *stat, unsigned number);

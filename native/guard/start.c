@@ -87,12 +87,15 @@ take_lock (struct guard *g, struct spark_error *error)
   return 0;
 }
 
+/* From where meminfo is: the kernel's books are about one machine. */
 static int
-open_vmstat (const char *proc_dir)
+open_beside (const char *meminfo, const char *name)
 {
   char path[320];
+  const char *slash = strrchr (meminfo, '/');
+  int directory_length = slash != NULL ? (int) (slash + 1 - meminfo) : 0;
 
-  return snprintf (path, sizeof path, "%s/vmstat", proc_dir) < (int) sizeof path ? open (path, O_RDONLY | O_CLOEXEC) : -1;
+  return snprintf (path, sizeof path, "%.*s%s", directory_length, meminfo, name) < (int) sizeof path ? open (path, O_RDONLY | O_CLOEXEC) : -1;
 }
 
 static int
@@ -109,7 +112,8 @@ open_files (struct guard *g, struct spark_error *error)
   g->meminfo_fd = open (o->meminfo, O_RDONLY | O_CLOEXEC);
   if (g->meminfo_fd < 0 || spark_meminfo_read (g->meminfo_fd, o->withhold_bytes, &g->memory) != 0)
     return spark_fail (error, errno, "cannot read MemTotal and MemAvailable from %s", o->meminfo);
-  g->vmstat_fd = open_vmstat (o->proc_dir);
+  g->vmstat_fd = open_beside (o->meminfo, "vmstat");
+  g->zoneinfo_fd = open_beside (o->meminfo, "zoneinfo");
   g->drop_caches_fd = open (o->drop_caches, O_WRONLY | O_CLOEXEC);
   g->psi_fd = psi_open (o->proc_dir);
   g->psi_permille = -1;
@@ -227,7 +231,7 @@ guard_start (struct guard *g, const struct guard_options *options, struct spark_
 
   memset (g, 0, sizeof *g);
   g->options = *options;
-  g->run_fd = g->lock_fd = g->log_fd = g->intent_fd = g->calm_fd = g->meminfo_fd = g->vmstat_fd = g->state_fd = g->signal_fd = g->drop_caches_fd = -1;
+  g->run_fd = g->lock_fd = g->log_fd = g->intent_fd = g->calm_fd = g->meminfo_fd = g->vmstat_fd = g->zoneinfo_fd = g->state_fd = g->signal_fd = g->drop_caches_fd = -1;
   g->herald = HERALD_NONE;
   g->scribe.helper = g->scribe.teller = g->shrinker = HELPER_NONE;
   g->watchdog_ns = guard_notify_open ();
@@ -294,7 +298,7 @@ guard_stop (struct guard *g)
   for (unsigned i = 0; i < g->table.count; i++)
     if (g->table.entries[i].used)
       entry_close (&g->table.entries[i]);
-  int fds[] = { g->table.registry_fd, g->table.ledgers_fd, g->table.sweep.fd, g->table.admission_fd, g->table.inotify_fd, g->meminfo_fd, g->vmstat_fd, g->state_fd,
+  int fds[] = { g->table.registry_fd, g->table.ledgers_fd, g->table.sweep.fd, g->table.admission_fd, g->table.inotify_fd, g->meminfo_fd, g->vmstat_fd, g->zoneinfo_fd, g->state_fd,
                 g->signal_fd, g->intent_fd, g->calm_fd, g->log_fd, g->drop_caches_fd, g->run_fd };
   for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
     if (fds[i] >= 0)

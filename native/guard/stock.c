@@ -44,7 +44,9 @@ guard_ledger_bytes (const struct guard *g)
 struct stock
 guard_stock_now (const struct guard *g, uint64_t now_ns)
 {
-  return (struct stock){ now_ns, g->memory.available_bytes, usage_hidden_bytes (g->meminfo_fd, g->vmstat_fd), guard_ledger_bytes (g) };
+  const struct usage_books books = { g->meminfo_fd, g->vmstat_fd, g->zoneinfo_fd };
+
+  return (struct stock){ now_ns, g->memory.available_bytes, usage_hidden_bytes (&books), guard_ledger_bytes (g) };
 }
 
 /* What is known of now is what a loss will be measured against. */

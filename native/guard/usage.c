@@ -4,6 +4,7 @@
 #include "common/ledger.h"
 #include "guard/clock.h"
 #include "guard/huge_pages.h"
+#include "guard/page_lists.h"
 #include "guard/proc_file.h"
 #include "guard/processes.h"
 #include <string.h>
@@ -66,7 +67,7 @@ compressed_kib (const char *meminfo, int vmstat_fd)
 }
 
 uint64_t
-usage_hidden_bytes (int meminfo_fd, int vmstat_fd)
+usage_hidden_bytes (const struct usage_books *books)
 {
   /* Not CmaFree and Unaccepted, which are in MemFree; nor Balloon, which most drivers take off MemTotal. */
   static const char *const explained[]
@@ -74,14 +75,14 @@ usage_hidden_bytes (int meminfo_fd, int vmstat_fd)
         "Hugetlb:", "Bounce:", "WritebackTmp:", "HardwareCorrupted:" };
   char text[8192];
 
-  if (proc_file_read (meminfo_fd, text, sizeof text, 0) <= 0)
+  if (proc_file_read (books->meminfo_fd, text, sizeof text, 0) <= 0)
     return 0;
   uint64_t total_kib = proc_file_number (text, "MemTotal:"), known_kib = 0;
   for (size_t i = 0; i < sizeof explained / sizeof explained[0]; i++)
     known_kib += proc_file_number (text, explained[i]);
   /* Stacks are in vmalloc, too, wherever they are mapped by it. */
   known_kib += larger (proc_file_number (text, "KernelStack:"), proc_file_number (text, "VmallocUsed:"));
-  known_kib += compressed_kib (text, vmstat_fd);
+  known_kib += compressed_kib (text, books->vmstat_fd) + page_lists_bytes (books->zoneinfo_fd) / 1024;
   return total_kib > known_kib ? (total_kib - known_kib) * 1024 : 0;
 }
 
@@ -188,7 +189,7 @@ process_add (pid_t pid, void *data)
   if (walk->index++ < walk->part->processes)
     return 0;
   walk->part->processes++;
-  proc_file_each_line (walk->proc_dir, pid, "status", take_size, &sizes);
+  proc_file_each_line_of_pid (walk->proc_dir, pid, "status", take_size, &sizes);
   walk->part->huge_kib += sizes.huge_kib;
   walk->part->anon_kib += sizes.anon_kib;
   walk->part->shared_kib = larger (walk->part->shared_kib, sizes.shared_kib);

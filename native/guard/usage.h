@@ -24,8 +24,13 @@ bool usage_refresh (struct entry *entries, unsigned count, unsigned *turn, const
 /* What a cgroup cannot give back, from the text of its memory.stat (v1 or v2). */
 uint64_t usage_from_memory_stat (const char *text, int is_v2);
 
-/* Memory in use on the host that no line of /proc/meminfo accounts for: the driver's, and the kernel's own small unlisted rest.
-   `meminfo_fd` is an open /proc/meminfo, `vmstat_fd` an open /proc/vmstat or -1. 0 where it cannot be told. */
-uint64_t usage_hidden_bytes (int meminfo_fd, int vmstat_fd);
+/* Open files of the kernel's about the whole machine; all but meminfo may be -1. */
+struct usage_books {
+  int meminfo_fd, vmstat_fd, zoneinfo_fd;
+};
+
+/* Memory in use on the host that no book of the kernel accounts for: the driver's, and the kernel's own small unlisted rest. 0 where it
+   cannot be told. */
+uint64_t usage_hidden_bytes (const struct usage_books *books);
 
 #endif

@@ -7,8 +7,9 @@
 enum { HOST_MIB = 256, HELD_MIB = 75, BUDGET_MIB = 200 };
 
 /* Started before the first guard, whose lock they would hold on else. */
-static struct child old, fresh, giant;
+static struct child old, fresh, giant, neighbour;
 static char calm_path[80];
+static int zoneinfo_fd;
 
 static void
 set_small (unsigned mib)
@@ -107,17 +108,75 @@ test_first_start (void)
   forget ("giant");
 }
 
+/* `freed_mib` are in no line of meminfo, as what programs freed and the kernel keeps on processors' lists. */
+static void
+set_freed (unsigned available_mib, unsigned freed_mib)
+{
+  char text[160];
+
+  snprintf (text, sizeof text, "MemTotal: %u kB\nMemFree: %u kB\nMemAvailable: %u kB\nAnonPages: %u kB\n", HOST_MIB * 1024, available_mib * 1024,
+            available_mib * 1024, (HOST_MIB - available_mib - freed_mib) * 1024);
+  write_meminfo (text);
+}
+
+static void
+set_lists (unsigned mib)
+{
+  char text[160];
+  int length = snprintf (text, sizeof text, "Node 0, zone   Normal\n  pagesets\n    cpu: 0\n              count:    %8ld\n",
+                         (long) (mib * MIB) / sysconf (_SC_PAGESIZE));
+
+  CHECK (pwrite (zoneinfo_fd, text, (size_t) length, 0) == length);
+}
+
+static bool
+user_of_gpu_dies (void)
+{
+  for (unsigned i = 0; i < guard.table.count; i++)
+    guard.table.entries[i].uses_gpu = true;
+  guard.housekept_ns = clock_boot_ns (); /* its /proc does not show that */
+  return dies (&neighbour, 200);
+}
+
+static void
+test_page_lists (void)
+{
+  enum { FREED_MIB = 60 };
+  struct spark_container c = container_of ("neighbour", &neighbour, BUDGET_MIB * MIB);
+
+  set_freed (140, 0);
+  register_entry (&c);
+  steps (2);
+  take_stock ();
+  set_lists (FREED_MIB);
+  set_freed (12, FREED_MIB);
+  CHECK (!user_of_gpu_dies ());
+  test_done ("what the kernel keeps on processors' lists of what others freed is nothing that a user of the GPU has taken");
+  set_lists (0);
+  CHECK (user_of_gpu_dies ());
+  test_done ("memory that is on no list either is");
+  close (neighbour.stderr_fd);
+  become_calm ();
+}
+
 int
 main (void)
 {
+  char zoneinfo_path[80];
+
   directories_make ();
   snprintf (calm_path, sizeof calm_path, "%s/guard.calm", run_dir);
   old = child_start (HELD_MIB);
   fresh = child_start (HELD_MIB);
   giant = child_start (HELD_MIB);
+  neighbour = child_start (HELD_MIB);
+  snprintf (zoneinfo_path, sizeof zoneinfo_path, "%s/zoneinfo", directory);
+  zoneinfo_fd = open (zoneinfo_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   set_small (140);
   test_restart ();
   test_first_start ();
+  test_page_lists ();
+  close (zoneinfo_fd);
   guard_stop (&guard);
   directories_remove ();
   return check_done ();

@@ -304,38 +304,6 @@ test_many_groups (void)
     }
 }
 
-static uint64_t
-hidden_mib (const char *meminfo, const char *vmstat)
-{
-  char path[2][128];
-
-  snprintf (path[0], sizeof path[0], "%s/meminfo", root);
-  snprintf (path[1], sizeof path[1], "%s/vmstat", root);
-  write_text (path[0], meminfo);
-  write_text (path[1], vmstat != NULL ? vmstat : "");
-  cleanup_close int fd = open (path[0], O_RDONLY | O_CLOEXEC), vmstat_fd = vmstat != NULL ? open (path[1], O_RDONLY | O_CLOEXEC) : -1;
-  return usage_hidden_bytes (fd, vmstat_fd) >> 20;
-}
-
-static void
-test_hidden (void)
-{
-  char vmstat[64];
-
-  CHECK (hidden_mib ("MemTotal: 1024000 kB\nMemFree: 204800 kB\nAnonPages: 512000 kB\n", NULL) == 300);
-  CHECK (hidden_mib ("MemTotal: 1024000 kB\nMemFree: 204800 kB\nZswap: 102400 kB\nZswapped: 409600 kB\nAnonPages: 512000 kB\n", NULL) == 200);
-  snprintf (vmstat, sizeof vmstat, "nr_mlock 7\nnr_zspages %ld\n", (200L << 20) / sysconf (_SC_PAGESIZE));
-  CHECK (hidden_mib ("MemTotal: 1024000 kB\nMemFree: 204800 kB\nAnonPages: 512000 kB\n", vmstat) == 100);
-  CHECK (hidden_mib ("MemTotal: 1024000 kB\nMemFree: 204800 kB\nZswap: 102400 kB\nAnonPages: 512000 kB\n", vmstat) == 100);
-  test_done ("what zswap and zram keep in memory is not hidden, and counts once");
-  CHECK (hidden_mib ("MemTotal: 1024000 kB\nKernelStack: 10240 kB\nVmallocUsed: 102400 kB\nVmallocChunk: 102400 kB\n", NULL) == 900);
-  CHECK (hidden_mib ("MemTotal: 1024000 kB\nKernelStack: 10240 kB\nVmallocUsed: 0 kB\n", NULL) == 990);
-  test_done ("nor is vmalloc, the stacks in it counted once");
-  CHECK (hidden_mib ("MemTotal: 1024000 kB\nMemFree: 512000 kB\nBounce: 1024 kB\nWritebackTmp: 1024 kB\nHardwareCorrupted: 1024 kB\nCmaFree: 102400 kB\n"
-                     "Unaccepted: 102400 kB\nBalloon: 102400 kB\n", NULL) == 497);
-  test_done ("nor what meminfo names elsewhere; what is in its other lines already does not count again");
-}
-
 static int
 remove_one (const char *path, const struct stat *status, int type, struct FTW *walk)
 {
@@ -354,7 +322,6 @@ main (void)
   test_shared ();
   test_other_sizes ();
   test_devices ();
-  test_hidden ();
   test_groups ();
   test_many_groups ();
   nftw (root, remove_one, 16, FTW_DEPTH | FTW_PHYS);

@@ -145,7 +145,7 @@ target_meminfo (const char *text, size_t length)
   cleanup_close int fd = memory_file (text, length);
   int result = spark_meminfo_read (fd, 0, &all);
 
-  usage_hidden_bytes (fd, fd);
+  usage_hidden_bytes (&(struct usage_books){ fd, fd, fd });
   ALWAYS (spark_meminfo_read (fd, UINT64_C (1) << 30, &less) == result);
   if (result == 0)
     ALWAYS (less.available_bytes <= all.available_bytes && less.total_bytes <= all.total_bytes);
