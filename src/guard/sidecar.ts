@@ -154,8 +154,8 @@ export function computeCreateArguments({ image, volume, plan, paths, capabilitie
       withholdBytes: plan.host.withholdBytes,
       onForeign: plan.onForeign,
     }),
-    // Its standard output is its log in the engine, where readiness can be seen from afar.
-    ...['--ready-fd', '1'],
+    // An engine starts again what ended, and does not see what hangs. Standard output is the log in the engine, where readiness shows.
+    ...['--supervise', '--ready-fd', '1'],
   ]
 }
 

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -69,12 +69,12 @@ const run = (host: Host, name: string, ...command: string[]) => [
   ...['--entrypoint', command[0] ?? 'sh', host.greedy, ...command.slice(1)],
 ]
 
-async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
-  for (let wait = 0; wait < 200; wait++) {
+async function until(what: string, holds: () => Promise<boolean> | boolean, seconds = 10): Promise<void> {
+  for (let wait = 0; wait < seconds * 20; wait++) {
     if (await holds()) return
     await sleep(50)
   }
-  throw new Error(`not within 10 s: ${what}`)
+  throw new Error(`not within ${seconds} s: ${what}`)
 }
 
 /**
@@ -302,6 +302,19 @@ describe.skipIf(missing.length > 0)(`spark-run docker with nothing installed: fl
       status: 0,
       stderr: 'spark-run: the guard of this engine was stopped; starting it again\n',
     })
+  })
+
+  test('a guard that hangs is replaced in its container', async () => {
+    const guardPid = () =>
+      Number(/^pid=(\d+)$/m.exec(readFileSync(path.join(host.paths.runDir, 'guard.state'), 'utf8'))?.[1])
+    const hanging = guardPid()
+    expect(hanging).toBeGreaterThan(1)
+    process.kill(hanging, 'SIGSTOP')
+    await until('another guard is there', () => guardPid() !== hanging, 30)
+    expect(host.docker('inspect', '--format', '{{.State.Running}} {{.RestartCount}}', SIDECAR_NAME).stdout).toBe(
+      'true 0\n',
+    )
+    expect(host.sparkRun(run(host, 'after', 'sh', '-c', ':'))).toMatchObject({ status: 0, stderr: '' })
   })
 
   test('a container that is restarted while it is attached is registered anew', async () => {

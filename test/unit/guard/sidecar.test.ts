@@ -57,6 +57,7 @@ test('the guard sees the host and can end its processes, but is not privileged a
     '/var/log/spark-run',
     '--reserve-bytes',
     String(Math.floor(2.25 * 1024 ** 3 + 128 * 1024 ** 3 * 0.06)),
+    '--supervise',
     '--ready-fd',
     '1',
   ])
