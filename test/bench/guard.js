@@ -53,6 +53,8 @@ const DEPTH_CAP_BYTES = wish.quick ? GIB : 5 * GIB
 /** Without a crossing or a death a run ends after this. */
 const RUN_MS = wish.quick ? 4_000 : 30_000
 const PATIENCE_MS = wish.quick ? 1_500 : 5_000
+/** A row ends after so many runs when nine in ten of them were missed: there is no time to be measured. */
+const HOPELESS_RUNS = 10
 /** What does not fit into this is left out by name. */
 const QUICK_MS = 42_000
 const began = Date.now()
@@ -147,6 +149,9 @@ async function fillSeats(stage, scenario, seats) {
   }
 }
 
+const isHopeless = (runs) =>
+  runs.length >= HOPELESS_RUNS && runs.filter(({ killMs }) => killMs === null).length >= runs.length * 0.9
+
 const dead = (seats) => ['service', 'honest'].filter((name) => !isAlive(seats[name].hostPid))
 
 async function observe(stage, board, procs, scenario) {
@@ -159,10 +164,19 @@ async function observe(stage, board, procs, scenario) {
   return JSON.parse(said)
 }
 
+/** What many processes held comes back over the next second; a run that begins before has all of that to take besides. */
+async function memoryIsBack() {
+  for (let before = 0, now = meminfoBytes('MemAvailable'); now > before + 8 * MIB; now = meminfoBytes('MemAvailable')) {
+    before = now
+    await sleep(20)
+  }
+}
+
 let runCount = 0
 async function runOnce({ stage, ballast, scenario, around, seats, stageDir }) {
   await fillSeats(stage, scenario, seats)
   await around.prepare()
+  if (!wish.quick) await memoryIsBack()
   const startBytes = await ballast.settle(lineBytes + MARGIN_BYTES, wish.quick ? 500 : 60_000)
   if (startBytes < lineBytes + MARGIN_BYTES / 2)
     throw new Error(
@@ -208,7 +222,7 @@ async function measureScenario({ tool, settings, scenario, stage, ballast, seats
     await fillSeats(stage, scenario, seats)
     if (scenario.around) around = await scenario.around.begin({ stage, dir: stageDir, quick: wish.quick })
     const wanted = runsOf(tool.name, scenario)
-    for (let slow = 0; runs.length < wanted && !timeIsOver() && !runs.at(-1)?.floor; ) {
+    for (let slow = 0; runs.length < wanted && !isHopeless(runs) && !timeIsOver() && !runs.at(-1)?.floor; ) {
       const run = await runOnce({ stage, ballast, scenario, around, seats, stageDir })
       // Where the host has to find the memory first, a fill may not come to the line in time: that says nothing about a tool.
       if (run.seen.crossed || run.seen.died) runs.push(run)

@@ -40,11 +40,10 @@ claim (uint64_t bytes)
 }
 
 static void
-beat (uint64_t began_ns)
+beat (uint64_t step_ns)
 {
-  uint64_t now_ns = board_now_ns ();
-  atomic_store (&board->step_ns, now_ns - began_ns);
-  atomic_store (&board->beat_ns, now_ns);
+  atomic_store (&board->step_ns, step_ns);
+  atomic_store (&board->beat_ns, board_now_ns ());
 }
 
 /* At its cap: still alive, and seen to be. */
@@ -54,7 +53,7 @@ hold_on (useconds_t every_us)
   for (;;)
     {
       usleep (every_us);
-      beat (board_now_ns ());
+      beat (0);
     }
 }
 
@@ -65,9 +64,10 @@ touch (char *memory, size_t bytes, size_t page)
     ((volatile char *) memory)[at] = 1;
 }
 
-/* Private memory in steps, without end but the cap. */
+/* Private memory in steps, without end but the cap. How long a step of one among many takes tells `step_clock`, its processor's time:
+   while it waits for a core behind the others it takes nothing. */
 static _Noreturn void
-take_anon (size_t step, bool huge, useconds_t beat_us)
+take_anon (size_t step, bool huge, useconds_t beat_us, clockid_t step_clock)
 {
   char *memory = mmap (NULL, cap_bytes + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED)
@@ -76,9 +76,9 @@ take_anon (size_t step, bool huge, useconds_t beat_us)
   madvise (memory, cap_bytes - HUGE, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
   for (size_t at = 0; at + step + HUGE < cap_bytes && claim (step); at += step)
     {
-      uint64_t began_ns = board_now_ns ();
+      uint64_t began_ns = board_clock_ns (step_clock);
       touch (memory + at, step, 4096);
-      beat (began_ns);
+      beat (board_clock_ns (step_clock) - began_ns);
     }
   hold_on (beat_us);
 }
@@ -94,7 +94,7 @@ take_huge (void)
       if (page == MAP_FAILED)
         break;
       *page = 1;
-      beat (began_ns);
+      beat (board_now_ns () - began_ns);
     }
   hold_on (HELD_BEAT_US);
 }
@@ -111,7 +111,7 @@ take_shared_huge (int fd)
       if (page == MAP_FAILED)
         break;
       *page = 1;
-      beat (began_ns);
+      beat (board_now_ns () - began_ns);
     }
   hold_on (HELD_BEAT_US);
 }
@@ -122,7 +122,7 @@ grow_together (unsigned count)
   for (unsigned i = 1; i < count; i++)
     if (fork () == 0)
       break;
-  take_anon (SMALL_STEP, false, GROUP_BEAT_US);
+  take_anon (SMALL_STEP, false, GROUP_BEAT_US, CLOCK_THREAD_CPUTIME_ID);
 }
 
 /* Every process has two children and takes memory itself, until there are enough of them. */
@@ -134,7 +134,7 @@ bomb (unsigned most)
   for (int children = 0; children < 2; children++)
     if (atomic_fetch_add (&board->members, 1) < most && fork () == 0)
       children = -1;
-  take_anon (SMALL_STEP, false, GROUP_BEAT_US);
+  take_anon (SMALL_STEP, false, GROUP_BEAT_US, CLOCK_THREAD_CPUTIME_ID);
 }
 
 static void
@@ -260,7 +260,7 @@ main (int argc, char **argv)
   if (kept_fd >= 0)
     take_shared_huge (kept_fd);
   if (strcmp (mode, "anon") == 0)
-    take_anon (HUGE, true, HELD_BEAT_US);
+    take_anon (HUGE, true, HELD_BEAT_US, CLOCK_MONOTONIC);
   if (strcmp (mode, "growers") == 0)
     grow_together (number);
   if (strcmp (mode, "bomb") == 0)
