@@ -12,7 +12,7 @@ import { prepareMaxRoot } from '../images/max-root.js'
 import { formatBytes } from '../plan/size.js'
 import { createDockerStage } from './docker-stage.js'
 import { type Janitor, startJanitor } from './janitor.js'
-import { computeSmallMachine, type SmallMachine } from './machine.js'
+import { computeBypassLimit, computeSmallMachine, type SmallMachine } from './machine.js'
 import { startObserver } from './observer.js'
 import { layPlan, layPrograms } from './prefix.js'
 import { createProcessStage } from './process-stage.js'
@@ -174,7 +174,7 @@ async function provideHugePages(machine: SmallMachine, undo: UndoStack, janitor:
   const { hugePages } = readMeminfo()
   if (process.env.SPARK_SIM_PAGES === 'anonymous') return 'SPARK_SIM_PAGES=anonymous was asked for'
   if (hugePages.pageBytes === 0) return 'this kernel has no huge pages'
-  const wanted = computeOvercommit(hugePages, machine.sizeBytes)
+  const wanted = computeOvercommit(hugePages, computeBypassLimit(machine))
   try {
     const setting = raiseOvercommit(wanted)
     if (setting === undefined) return undefined
@@ -184,6 +184,6 @@ async function provideHugePages(machine: SmallMachine, undo: UndoStack, janitor:
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     if (code !== 'EACCES' && code !== 'EROFS' && code !== 'EPERM') throw error
-    return `vm.nr_overcommit_hugepages allows less than ${formatBytes(machine.sizeBytes)} of huge pages, and only root may raise it`
+    return `vm.nr_overcommit_hugepages allows less than ${formatBytes(computeBypassLimit(machine))} of huge pages, and only root may raise it`
   }
 }

@@ -39,6 +39,9 @@ export function computeGuardBudgets({ sizeBytes, budgetBytes }: SmallMachine): {
   return { bystanderBytes: atLeast(sizeBytes / 8), culpritBytes: atLeast(budgetBytes / 2) }
 }
 
+/** What an engine without manners may take: more than there is, though other programs give memory back meanwhile. */
+export const computeBypassLimit = ({ sizeBytes }: SmallMachine) => floorTo(sizeBytes * 1.5, 2 * MIB)
+
 /**
  * The machine to rehearse: at most 4 GiB and a quarter of what is available, with the reserve of the default policy.
  *

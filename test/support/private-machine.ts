@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type EngineTalk, parseEngineTalk } from '../../src/demo/engine-talk.js'
-import { computeSmallMachine, type SmallMachine } from '../../src/demo/machine.js'
+import { computeBypassLimit, computeSmallMachine, type SmallMachine } from '../../src/demo/machine.js'
 import { layPlan, layPrograms } from '../../src/demo/prefix.js'
 import { createUndoStack, type UndoStack } from '../../src/demo/undo.js'
 import { makeShortTemporaryDir, startPrivateDockerd } from '../../src/engines/private-dockerd.js'
@@ -76,7 +76,7 @@ export async function startPrivateMachine(spareBytes = 0): Promise<PrivateMachin
     const small = computeSmallMachine(availableBytes, SIZE_BYTES)
     const machine = { ...small, withholdBytes: Math.max(0, small.withholdBytes - spareBytes) }
     layPlan(paths, machine, findProgram('runc') ?? '/usr/bin/runc')
-    const setting = raiseOvercommit(computeOvercommit(hugePages, machine.sizeBytes))
+    const setting = raiseOvercommit(computeOvercommit(hugePages, computeBypassLimit(machine)))
     if (setting !== undefined) await undo.add('huge pages', () => restoreSetting(setting))
     const guard = await startGuardProcess({
       binary: path.join(paths.libDir, 'spark-guard'),

@@ -1,7 +1,7 @@
 import { formatBytes } from '../../plan/size.js'
 import { type Ending, tellEnd } from '../ending.js'
 import { parseEngineTalk } from '../engine-talk.js'
-import { computeGuardBudgets } from '../machine.js'
+import { computeBypassLimit, computeGuardBudgets } from '../machine.js'
 import { type Scene, sayCommand, waitForExit, waitForTalk } from '../play.js'
 
 const MIB = 1024 ** 2
@@ -32,7 +32,7 @@ export const guardScene: Scene = {
       sayCommand(stage, bystander)
       await waitForTalk(stage, bystander, (talk) => talk.heldBytes > 0)
 
-      const limit = ['--limit', `${Math.floor(machine.sizeBytes / MIB)}m`]
+      const limit = ['--limit', `${computeBypassLimit(machine) / MIB}m`]
       const role = {
         actor: 'greedy',
         name: nameOf('demo-bypass'),
