@@ -9,8 +9,14 @@ export function quantile(values, share) {
 
 const round = (value, digits) => (value === null ? null : Number(value.toFixed(digits)))
 
+const spread = (values) => ({
+  p50: round(quantile(values, 0.5), 3),
+  p99: round(quantile(values, 0.99), 3),
+  max: round(quantile(values, 1), 3),
+})
+
 /**
- * One row. A run: {killMs: number|null (null = it did not die in time), depthBytes, wrongVictims, beforeCrossing, floor}.
+ * One row. A run: {killMs: from the crossing to SIGKILL, endMs: to the end of the last step (both null = it did not die in time), depthBytes, wrongVictims, beforeCrossing, floor}.
  *
  * A kill before the line was crossed counts as 0 ms (or what it is, where the line was still crossed after it) and is counted besides.
  * Runs whose guilty one was not killed in time have no killMs: `missed` counts them, and their depth is what was seen until then.
@@ -23,11 +29,8 @@ export function computeRow({ scenario, tool, settings }, runs, rest) {
     tool,
     settings,
     runs: runs.length,
-    killMs: {
-      p50: round(quantile(kills, 0.5), 3),
-      p99: round(quantile(kills, 0.99), 3),
-      max: round(quantile(kills, 1), 3),
-    },
+    killMs: spread(kills),
+    endMs: spread(runs.filter((run) => run.killMs !== null).map((run) => run.endMs)),
     depthBytes: { p50: quantile(depths, 0.5), max: quantile(depths, 1) },
     wrongVictims: runs.reduce((sum, run) => sum + run.wrongVictims, 0),
     restCpuPercent: round(rest.cpuPercent, 3),
@@ -61,7 +64,7 @@ const ms = (value) => (value === null ? '-' : value.toFixed(1))
 
 /** The rows as a table for people. */
 export function formatRows(rows) {
-  const head = ['scenario', 'tool', 'settings', 'runs', 'kill ms p50', 'p99', 'max', 'depth MiB p50', 'max']
+  const head = ['scenario', 'tool', 'settings', 'runs', 'kill ms p50', 'p99', 'max', 'end p99', 'depth MiB p50', 'max']
   const cells = rows.map((row) => [
     row.scenario,
     row.tool,
@@ -70,7 +73,7 @@ export function formatRows(rows) {
       ? [`skipped: ${row.skipped}`]
       : [
           String(row.runs),
-          ...[row.killMs.p50, row.killMs.p99, row.killMs.max].map(ms),
+          ...[row.killMs.p50, row.killMs.p99, row.killMs.max, row.endMs.p99].map(ms),
           ...[row.depthBytes.p50, row.depthBytes.max].map(mib),
           String(row.wrongVictims),
           String(row.missed),

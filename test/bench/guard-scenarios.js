@@ -49,7 +49,7 @@ const swap = {
 }
 
 /**
- * `load`: mode and number of the guilty one's program (native/test/bench/guard/load.c); `budgetBytes`: what that was granted;
+ * `load`: mode and number of the guilty one's program (native/test/bench/guard/load.c); `many`: it has many processes; `budgetBytes`: what that was granted;
  * `honestBytes`: what the other container holds; `settleMs`: how long after the death a wrong kill is still looked for.
  */
 export const scenarios = [
@@ -57,9 +57,9 @@ export const scenarios = [
   // Nobody holds more than was granted, so that no forecast is allowed: from the crossing on it is the reaction alone.
   { name: 'within-budget', load: ['huge'], budgetBytes: 1024 * GIB },
   { name: 'page-cache', load: ['anon'], around: pageCache },
-  { name: 'small-growers', load: ['growers', '32'] },
+  { name: 'small-growers', load: ['growers', '32'], many: true },
   { name: 'giant-and-liar', load: ['anon'], honestBytes: 2.5 * GIB },
-  { name: 'fork-bomb', load: ['bomb', '256'], pidsMax: 300 },
+  { name: 'fork-bomb', load: ['bomb', '256'], pidsMax: 300, many: true },
   { name: 'slow-return', load: ['huge-kept', '2000'], settleMs: 2600, slow: true },
   { name: 'swap-on', load: ['anon'], around: swap },
 ].map((scenario) => ({ honestBytes: 64 * MIB, budgetBytes: 256 * MIB, settleMs: 250, engine: ENGINE, ...scenario }))

@@ -154,9 +154,9 @@ const isHopeless = (runs) =>
 
 const dead = (seats) => ['service', 'honest'].filter((name) => !isAlive(seats[name].hostPid))
 
-async function observe(stage, board, procs, scenario) {
+async function observe(stage, board, guilty, procs, scenario) {
   const times = [PERIOD_US, RUN_MS, PATIENCE_MS, scenario.settleMs]
-  const args = [board, lineBytes, FLOOR_BYTES, ...times, procs, stage.initPid].map(String)
+  const args = [board, lineBytes, FLOOR_BYTES, ...times, procs, stage.initPid, guilty.hostPid].map(String)
   const child = spawn(observer, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   let said = ''
   child.stdout.on('data', (data) => (said += data))
@@ -192,13 +192,17 @@ async function runOnce({ stage, ballast, scenario, around, seats, stageDir }) {
     const guilty = await stage.container(id, [scenario.engine, board, String(cap), ...scenario.load], scenario)
     stage.register(id, guilty, scenario.budgetBytes)
     await sleep(10)
-    const seen = await observe(stage, board, path.join(stage.groupOf('unified', id), 'cgroup.procs'), scenario)
+    const seen = await observe(stage, board, guilty, path.join(stage.groupOf('unified', id), 'cgroup.procs'), scenario)
     if (stopping) throw new Error('it was stopped')
     // Who dies by the floor is nobody's victim.
+    // Of many processes the first one's signal is not everybody's.
+    const killNs = scenario.many ? seen.killNs : seen.signalNs
+    const since = (ns) => (seen.died && !seen.floor ? (seen.crossed ? ns / 1e6 : 0) : null)
     const wrong = seen.floor ? early : [...new Set([...early, ...dead(seats)])]
     return {
-      killMs: seen.died && !seen.floor ? (seen.crossed ? seen.killNs / 1e6 : 0) : null,
-      beforeCrossing: seen.died && (!seen.crossed || seen.killNs < 0),
+      killMs: since(killNs),
+      endMs: since(seen.killNs),
+      beforeCrossing: seen.died && (!seen.crossed || killNs < 0),
       depthBytes: Math.max(0, lineBytes - seen.lowestBytes),
       wrongVictims: wrong.length,
       wrong,

@@ -15,6 +15,7 @@ const ROW_KEYS = [
   'settings',
   'runs',
   'killMs',
+  'endMs',
   'depthBytes',
   'wrongVictims',
   'restCpuPercent',
@@ -23,6 +24,7 @@ const ROW_KEYS = [
 
 const run = (killMs: number | null, depthBytes: number, more = {}) => ({
   killMs,
+  endMs: killMs === null ? null : killMs + 1,
   depthBytes,
   wrongVictims: 0,
   beforeCrossing: false,
@@ -39,6 +41,7 @@ describe('rows of bench:guard', () => {
     expect(row).toMatchObject({
       runs: 3,
       killMs: { p50: 2, p99: 3, max: 3 },
+      endMs: { p50: 3, p99: 4, max: 4 },
       depthBytes: { p50: 20, max: 30 },
       wrongVictims: 2,
       restCpuPercent: 0.5,

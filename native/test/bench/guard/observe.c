@@ -1,8 +1,9 @@
 /* Watches one run of test/bench/guard.js from outside: the fall of MemAvailable, the line, the load's death. Decides nothing, but
    ends the rig when memory falls under the floor. Allocates nothing while it watches.
-     observe BOARD LINE FLOOR PERIOD_US RUN_MS PATIENCE_MS SETTLE_MS PROCS INIT_PID
+     observe BOARD LINE FLOOR PERIOD_US RUN_MS PATIENCE_MS SETTLE_MS PROCS INIT_PID LOAD_PID
    It ends RUN_MS after the beginning, PATIENCE_MS after a crossing without a death, SETTLE_MS after the death. PROCS: the
-   cgroup.procs file of the load; INIT_PID: the rig's first process, whose death is everybody's. Prints one JSON object. */
+   cgroup.procs file of the load; INIT_PID: the rig's first process, whose death is everybody's; LOAD_PID: the load's first process.
+   Prints one JSON object. */
 #include "common/meminfo.h"
 #include "test/bench/guard/board.h"
 #include <errno.h>
@@ -12,14 +13,17 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 
 #define NS_PER_MS UINT64_C (1000000)
+/* Fields of /proc/<pid>/stat (proc(5)), and what is in them. */
+enum { STAT_FLAGS = 9, STAT_SIGNAL = 31, STAT_EXITING = 0x4, STAT_SIGKILL = 1 << (SIGKILL - 1) };
 /* Above the guard's 10: its own lateness would be taken for the tool's. It sleeps nine tenths of the time. */
 enum { PRIORITY = 11, PROCS_EVERY = 10 };
 
 struct seen {
-  uint64_t start_bytes, lowest_bytes, go_ns, crossed_ns, empty_ns, gap_ns, samples;
+  uint64_t start_bytes, lowest_bytes, go_ns, crossed_ns, signal_ns, empty_ns, gap_ns, samples;
   uint64_t cross_gap_ns; /* between the crossing's reading and the one before: how well the moment is known */
   bool floor;
 };
@@ -37,8 +41,31 @@ is_empty (int procs_fd)
   return length <= 0;
 }
 
+static uint64_t
+stat_field (const char *stat, int number)
+{
+  const char *at = strrchr (stat, ')'); /* the end of field 2, a name that may hold anything */
+
+  for (int field = 2; at != NULL && field < number; field++)
+    at = strchr (at + 1, ' ');
+  return at != NULL ? strtoull (at, NULL, 10) : 0;
+}
+
+/* SIGKILL waits for it, or it is ending or gone. A process inside the kernel takes the signal only when its step is over. */
+static bool
+is_killed (int stat_fd)
+{
+  char text[1024];
+  ssize_t length = pread (stat_fd, text, sizeof text - 1, 0);
+
+  if (length <= 0)
+    return errno != EINTR;
+  text[length] = '\0';
+  return (stat_field (text, STAT_SIGNAL) & STAT_SIGKILL) != 0 || (stat_field (text, STAT_FLAGS) & STAT_EXITING) != 0;
+}
+
 static void
-watch (struct board *board, int meminfo_fd, int procs_fd, char **argv, struct seen *seen)
+watch (struct board *board, int meminfo_fd, int procs_fd, int stat_fd, char **argv, struct seen *seen)
 {
   uint64_t line = strtoull (argv[2], NULL, 10), floor = strtoull (argv[3], NULL, 10), last_ns = 0;
   uint64_t patience_ns = strtoull (argv[6], NULL, 10) * NS_PER_MS, settle_ns = strtoull (argv[7], NULL, 10) * NS_PER_MS;
@@ -69,6 +96,8 @@ watch (struct board *board, int meminfo_fd, int procs_fd, char **argv, struct se
           seen->crossed_ns = now_ns;
           seen->cross_gap_ns = gap_ns;
         }
+      if (seen->signal_ns == 0 && is_killed (stat_fd))
+        seen->signal_ns = board_now_ns ();
       if (memory.available_bytes < floor)
         {
           kill ((pid_t) atoi (argv[9]), SIGKILL);
@@ -90,11 +119,15 @@ main (int argc, char **argv)
   static struct seen seen;
   struct sched_param schedule = { .sched_priority = PRIORITY };
 
-  if (argc != 10)
+  char stat_path[32];
+
+  if (argc != 11)
     return 2;
+  snprintf (stat_path, sizeof stat_path, "/proc/%d/stat", atoi (argv[10]));
   struct board *board = board_open (argv[1]);
   int meminfo_fd = open ("/proc/meminfo", O_RDONLY | O_CLOEXEC), procs_fd = open (argv[8], O_RDONLY | O_CLOEXEC);
-  if (board == NULL || meminfo_fd < 0 || procs_fd < 0)
+  int stat_fd = open (stat_path, O_RDONLY | O_CLOEXEC);
+  if (board == NULL || meminfo_fd < 0 || procs_fd < 0 || stat_fd < 0)
     {
       perror ("observe");
       return 1;
@@ -102,17 +135,18 @@ main (int argc, char **argv)
   prctl (PR_SET_TIMERSLACK, 1UL);
   bool locked = mlockall (MCL_CURRENT | MCL_FUTURE) == 0;
   bool scheduled = sched_setscheduler (0, SCHED_FIFO, &schedule) == 0;
-  watch (board, meminfo_fd, procs_fd, argv, &seen);
+  watch (board, meminfo_fd, procs_fd, stat_fd, argv, &seen);
 
   /* The load's last step ended at beat_ns; the one in which the signal came took about as long as that. */
   uint64_t died_ns = seen.empty_ns != 0 ? atomic_load (&board->beat_ns) + atomic_load (&board->step_ns) : 0;
   if (seen.empty_ns != 0 && died_ns > seen.empty_ns)
     died_ns = seen.empty_ns;
-  printf ("{\"startBytes\":%" PRIu64 ",\"lowestBytes\":%" PRIu64 ",\"crossed\":%s,\"died\":%s,\"floor\":%s,\"killNs\":%" PRId64
+  printf ("{\"startBytes\":%" PRIu64 ",\"lowestBytes\":%" PRIu64 ",\"crossed\":%s,\"died\":%s,\"floor\":%s,\"signalNs\":%" PRId64 ",\"killNs\":%" PRId64
           ",\"emptyNs\":%" PRId64 ",\"fillNs\":%" PRId64 ",\"crossGapNs\":%" PRIu64 ",\"longestGapNs\":%" PRIu64
           ",\"samples\":%" PRIu64 ",\"takenBytes\":%" PRIu64 ",\"realtime\":%s,\"locked\":%s}\n",
           seen.start_bytes, seen.lowest_bytes, seen.crossed_ns != 0 ? "true" : "false", seen.empty_ns != 0 ? "true" : "false",
-          seen.floor ? "true" : "false", seen.crossed_ns != 0 && died_ns != 0 ? (int64_t) (died_ns - seen.crossed_ns) : 0,
+          seen.floor ? "true" : "false", seen.crossed_ns != 0 && seen.signal_ns != 0 ? (int64_t) (seen.signal_ns - seen.crossed_ns) : 0,
+          seen.crossed_ns != 0 && died_ns != 0 ? (int64_t) (died_ns - seen.crossed_ns) : 0,
           seen.crossed_ns != 0 && seen.empty_ns != 0 ? (int64_t) (seen.empty_ns - seen.crossed_ns) : 0,
           died_ns != 0 ? (int64_t) (died_ns - seen.go_ns) : 0, seen.cross_gap_ns, seen.gap_ns, seen.samples,
           atomic_load (&board->taken_bytes), scheduled ? "true" : "false", locked ? "true" : "false");
