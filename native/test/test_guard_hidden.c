@@ -4,6 +4,7 @@
 #include "guard/page_lists.h"
 #include "guard/usage.h"
 #include "test/check.h"
+#include "test/memory_file.h"
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,12 +15,7 @@
 static int
 book (const char *text)
 {
-  if (text == NULL)
-    return -1;
-  int fd = memfd_create ("book", MFD_CLOEXEC);
-  if (fd < 0 || write (fd, text, strlen (text)) != (ssize_t) strlen (text))
-    abort ();
-  return fd;
+  return text != NULL ? memory_file (text, strlen (text)) : -1;
 }
 
 static uint64_t

@@ -1,19 +1,11 @@
 /* What is read from a meminfo, good and bad. */
 #include "common/meminfo.h"
 #include "test/check.h"
+#include "test/memory_file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-static int
-file_of (const char *text, size_t length)
-{
-  int fd = memfd_create ("meminfo", MFD_CLOEXEC);
-  if (fd < 0 || write (fd, text, length) != (ssize_t) length)
-    abort ();
-  return fd;
-}
 
 static const struct {
   const char *what, *text;
@@ -44,7 +36,7 @@ main (void)
 
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
     {
-      int fd = file_of (cases[i].text, strlen (cases[i].text));
+      int fd = memory_file (cases[i].text, strlen (cases[i].text));
       memset (&m, 0x55, sizeof m);
       errno = 0;
       int result = spark_meminfo_read (fd, 0, &m);
@@ -61,7 +53,7 @@ main (void)
     }
 
   const char text[] = "MemTotal: 1000 kB\nMemFree: 300 kB\nMemAvailable: 500 kB\nHugePages_Total: 7\nHugePages_Free: 3\nHugepagesize: 2048 kB\n";
-  int fd = file_of (text, sizeof text - 1);
+  int fd = memory_file (text, sizeof text - 1);
   CHECK (spark_meminfo_read (fd, 400 * 1024, &m) == 0);
   CHECK (m.total_bytes == 600 * 1024 && m.available_bytes == 100 * 1024 && m.free_bytes == 0);
   CHECK (m.huge_total == 7 && m.huge_free == 3 && m.huge_page_bytes == 2048 * 1024);
@@ -77,7 +69,7 @@ main (void)
 
   char long_text[32768];
   memset (long_text, 'x', sizeof long_text);
-  fd = file_of (long_text, sizeof long_text);
+  fd = memory_file (long_text, sizeof long_text);
   CHECK (spark_meminfo_read (fd, 0, &m) == -1);
   close (fd);
   test_done ("a long foreign file is refused");

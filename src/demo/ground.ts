@@ -174,9 +174,9 @@ async function provideHugePages(machine: SmallMachine, undo: UndoStack, janitor:
   const { hugePages } = readMeminfo()
   if (process.env.SPARK_SIM_PAGES === 'anonymous') return 'SPARK_SIM_PAGES=anonymous was asked for'
   if (hugePages.pageBytes === 0) return 'this kernel has no huge pages'
-  const wanted = computeOvercommit(hugePages, computeBypassLimit(machine))
+  const limitBytes = computeBypassLimit(machine)
   try {
-    const setting = raiseOvercommit(wanted)
+    const setting = raiseOvercommit(computeOvercommit(hugePages, limitBytes))
     if (setting === undefined) return undefined
     janitor.tell({ kind: 'setting', setting })
     await undo.add('vm.nr_overcommit_hugepages', () => restoreSetting(setting))
@@ -184,6 +184,6 @@ async function provideHugePages(machine: SmallMachine, undo: UndoStack, janitor:
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     if (code !== 'EACCES' && code !== 'EROFS' && code !== 'EPERM') throw error
-    return `vm.nr_overcommit_hugepages allows less than ${formatBytes(computeBypassLimit(machine))} of huge pages, and only root may raise it`
+    return `vm.nr_overcommit_hugepages allows less than ${formatBytes(limitBytes)} of huge pages, and only root may raise it`
   }
 }

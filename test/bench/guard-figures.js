@@ -22,20 +22,20 @@ const spread = (values) => ({
  * Runs whose guilty one was not killed in time have no killMs: `missed` counts them, and their depth is what was seen until then.
  */
 export function computeRow({ scenario, tool, settings }, runs, rest) {
-  const kills = runs.filter((run) => run.killMs !== null).map((run) => run.killMs)
+  const killed = runs.filter((run) => run.killMs !== null)
   const depths = runs.map((run) => run.depthBytes)
   return {
     scenario,
     tool,
     settings,
     runs: runs.length,
-    killMs: spread(kills),
-    endMs: spread(runs.filter((run) => run.killMs !== null).map((run) => run.endMs)),
+    killMs: spread(killed.map((run) => run.killMs)),
+    endMs: spread(killed.map((run) => run.endMs)),
     depthBytes: { p50: quantile(depths, 0.5), max: quantile(depths, 1) },
     wrongVictims: runs.reduce((sum, run) => sum + run.wrongVictims, 0),
     restCpuPercent: round(rest.cpuPercent, 3),
     rssBytes: rest.rssBytes,
-    missed: runs.length - kills.length,
+    missed: runs.length - killed.length,
     beforeCrossing: runs.filter((run) => run.beforeCrossing).length,
     endedByFloor: runs.filter((run) => run.floor).length,
   }

@@ -166,10 +166,11 @@ async function observe(stage, board, guilty, procs, scenario) {
 
 /** What many processes held comes back over the next second; a run that begins before has all of that to take besides. */
 async function memoryIsBack() {
-  for (let before = 0, now = meminfoBytes('MemAvailable'); now > before + 8 * MIB; now = meminfoBytes('MemAvailable')) {
-    before = now
+  let before
+  do {
+    before = meminfoBytes('MemAvailable')
     await sleep(20)
-  }
+  } while (meminfoBytes('MemAvailable') > before + 8 * MIB)
 }
 
 let runCount = 0
@@ -194,10 +195,10 @@ async function runOnce({ stage, ballast, scenario, around, seats, stageDir }) {
     await sleep(10)
     const seen = await observe(stage, board, guilty, path.join(stage.groupOf('unified', id), 'cgroup.procs'), scenario)
     if (stopping) throw new Error('it was stopped')
-    // Who dies by the floor is nobody's victim.
     // Of many processes the first one's signal is not everybody's.
     const killNs = scenario.many ? seen.killNs : seen.signalNs
     const since = (ns) => (seen.died && !seen.floor ? (seen.crossed ? ns / 1e6 : 0) : null)
+    // Who dies by the floor is nobody's victim.
     const wrong = seen.floor ? early : [...new Set([...early, ...dead(seats)])]
     return {
       killMs: since(killNs),

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { computeBypassLimit } from '../../src/demo/machine.js'
 import { readTombstones, type Tombstone } from '../../src/guard/tombstones.js'
 import { readMeminfo } from '../../src/host/meminfo.js'
 import {
@@ -104,16 +103,6 @@ describe.skipIf(missing.length > 0)(`the main job on Docker${because(missing)}`,
       const { availableBytes } = readMeminfo('/proc/meminfo', machine.machine.withholdBytes)
       lowestBytes = Math.min(lowestBytes, availableBytes)
     }, 2)
-    const bypass = [
-      '--mode',
-      'bypass',
-      '--chunk',
-      '8m',
-      '--limit',
-      String(computeBypassLimit(machine.machine)),
-      '--hold',
-      '30',
-    ]
     const ran = await held(
       '--budget',
       '384m',
@@ -123,7 +112,7 @@ describe.skipIf(missing.length > 0)(`the main job on Docker${because(missing)}`,
       'culprit',
       ...machine.gpu(),
       greedy,
-      ...bypass,
+      ...machine.bypass(),
     )
     clearInterval(watch)
 
@@ -144,17 +133,17 @@ describe.skipIf(missing.length > 0)(`the main job on Docker${because(missing)}`,
   })
 
   it('one that Docker starts again by itself cools down first, and its kills are counted', async () => {
-    const bypass = [
-      '--mode',
-      'bypass',
-      '--chunk',
-      '8m',
-      '--limit',
-      String(computeBypassLimit(machine.machine)),
-      '--hold',
-      '30',
+    const always = [
+      'docker',
+      'run',
+      '-d',
+      '--restart=always',
+      '--name',
+      'again',
+      ...machine.gpu(),
+      greedy,
+      ...machine.bypass(),
     ]
-    const always = ['docker', 'run', '-d', '--restart=always', '--name', 'again', ...machine.gpu(), greedy, ...bypass]
     const ran = await held('--budget', '384m', ...always)
     expect(ran.status, ran.stderr).toBe(0)
     const kill = async (count: number): Promise<Tombstone> => {

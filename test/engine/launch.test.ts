@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,6 +10,7 @@ import { readEvents } from '../../src/guard/events.js'
 import { type GuardProcess, startGuardProcess } from '../../src/guard/process.js'
 import { readLiveRegistry } from '../../src/guard/registry.js'
 import { SIDECAR_NAME } from '../../src/guard/sidecar.js'
+import { readGuardPresence } from '../../src/host/guard-presence.js'
 import { hugePagesInUseBytes, readMeminfo } from '../../src/host/meminfo.js'
 import { nativeBuildDir, packageDir } from '../../src/host/package-files.js'
 import { type HostPaths, hostPaths } from '../../src/host/paths.js'
@@ -305,12 +306,11 @@ describe.skipIf(missing.length > 0)(`spark-run docker with nothing installed: fl
   })
 
   test('a guard that hangs is replaced in its container', async () => {
-    const guardPid = () =>
-      Number(/^pid=(\d+)$/m.exec(readFileSync(path.join(host.paths.runDir, 'guard.state'), 'utf8'))?.[1])
+    const guardPid = () => readGuardPresence(host.paths).state?.pid ?? 0
     const hanging = guardPid()
     expect(hanging).toBeGreaterThan(1)
     process.kill(hanging, 'SIGSTOP')
-    await until('another guard is there', () => guardPid() !== hanging, 30)
+    await until('another guard is there', () => ![0, hanging].includes(guardPid()), 30)
     expect(host.docker('inspect', '--format', '{{.State.Running}} {{.RestartCount}}', SIDECAR_NAME).stdout).toBe(
       'true 0\n',
     )

@@ -3,7 +3,6 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { computeBypassLimit } from '../../src/demo/machine.js'
 import { findProgram } from '../../src/engines/private-dockerd-needs.js'
 import { unmountUnder } from '../../src/engines/private-dockerd-sweep.js'
 import { readTombstones } from '../../src/guard/tombstones.js'
@@ -77,17 +76,7 @@ describe.skipIf(missing.length > 0)(`the main job on Podman, by its hooks${becau
     const polite = ['--mode', 'polite', '--percent', '50', '--chunk', '64m', '--hold', '120', '--json']
     expect((await run('256m', '-d', '--name', 'bystander', greedy, ...polite)).status).toBe(0)
     await waitUntilHolding(machine, ['podman', ...global], 'bystander')
-    const bypass = [
-      '--mode',
-      'bypass',
-      '--chunk',
-      '8m',
-      '--limit',
-      String(computeBypassLimit(machine.machine)),
-      '--hold',
-      '30',
-    ]
-    expect((await run('384m', '--name', 'culprit', greedy, ...bypass)).status).toBe(137)
+    expect((await run('384m', '--name', 'culprit', greedy, ...machine.bypass())).status).toBe(137)
 
     const tombstones = await readTombstones(machine.paths.tombstoneDir)
     expect(tombstones).toHaveLength(1)

@@ -43,6 +43,8 @@ export interface PrivateMachine {
   usableBytes: number
   /** Flags of `run` that bring the simulated GPU. */
   gpu(): string[]
+  /** Arguments of an engine that asks the kernel, past every library, for more than the machine has, in steps that let the guard act. */
+  bypass(): string[]
   /** Runs a program to its end, without blocking this process. */
   run(program: string, args: readonly string[]): Promise<Ran>
   sparkRun(...args: string[]): Promise<Ran>
@@ -98,6 +100,16 @@ export async function startPrivateMachine(spareBytes = 0): Promise<PrivateMachin
         ...['-e', 'LD_LIBRARY_PATH=/usr/local/spark-sim'],
         ...['-e', `SPARK_SIM_TOTAL=${machine.sizeBytes}`],
         ...['-e', `SPARK_SIM_BASELINE=${hugePagesInUseBytes(readMeminfo().hugePages)}`],
+      ],
+      bypass: () => [
+        '--mode',
+        'bypass',
+        '--chunk',
+        '8m',
+        '--limit',
+        String(computeBypassLimit(machine)),
+        '--hold',
+        '30',
       ],
       run,
       sparkRun: (...args) => run(process.execPath, [path.join(packageDir, 'bin/spark-run.js'), ...args]),

@@ -5,15 +5,14 @@
    cgroup.procs file of the load; INIT_PID: the rig's first process, whose death is everybody's; LOAD_PID: the load's first process.
    Prints one JSON object. */
 #include "common/meminfo.h"
+#include "guard/proc_file.h"
 #include "test/bench/guard/board.h"
-#include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 
 #define NS_PER_MS UINT64_C (1000000)
@@ -32,23 +31,8 @@ static bool
 is_empty (int procs_fd)
 {
   char text[16];
-  ssize_t length;
 
-  lseek (procs_fd, 0, SEEK_SET);
-  do
-    length = read (procs_fd, text, sizeof text);
-  while (length < 0 && errno == EINTR);
-  return length <= 0;
-}
-
-static uint64_t
-stat_field (const char *stat, int number)
-{
-  const char *at = strrchr (stat, ')'); /* the end of field 2, a name that may hold anything */
-
-  for (int field = 2; at != NULL && field < number; field++)
-    at = strchr (at + 1, ' ');
-  return at != NULL ? strtoull (at, NULL, 10) : 0;
+  return proc_file_read (procs_fd, text, sizeof text, 0) <= 0;
 }
 
 /* SIGKILL waits for it, or it is ending or gone. A process inside the kernel takes the signal only when its step is over. */
@@ -56,12 +40,9 @@ static bool
 is_killed (int stat_fd)
 {
   char text[1024];
-  ssize_t length = pread (stat_fd, text, sizeof text - 1, 0);
 
-  if (length <= 0)
-    return errno != EINTR;
-  text[length] = '\0';
-  return (stat_field (text, STAT_SIGNAL) & STAT_SIGKILL) != 0 || (stat_field (text, STAT_FLAGS) & STAT_EXITING) != 0;
+  return proc_file_read (stat_fd, text, sizeof text, 0) <= 0 || (proc_stat_field (text, STAT_SIGNAL) & STAT_SIGKILL) != 0
+         || (proc_stat_field (text, STAT_FLAGS) & STAT_EXITING) != 0;
 }
 
 static void
