@@ -2,7 +2,7 @@
 //   npm run --silent bench:guard                      a table
 //   npm run --silent bench:guard -- --json [--quick]  one JSON object on stdout; --quick: under 50 s, few runs
 //   … [--runs N] [--other-runs N] [--scenario NAME] [--tool NAME] [--settings best|default]
-// All of it with its 200 runs a row takes some five hours on two cores; a scenario at a time does as well.
+// All of it with its 200 runs a row takes hours; one scenario at a time does as well.
 // Needs root, nsenter and unshare, and about 14 GiB of MemAvailable. Never drives the machine to exhaustion: the line lies at almost half of
 // its memory, and everything ends by pid should less than the floor be left.
 import { execFileSync, spawn } from 'node:child_process'
@@ -38,20 +38,23 @@ const { values: wish } = parseArgs({
     'other-runs': { type: 'string' },
     scenario: { type: 'string', multiple: true },
     tool: { type: 'string', multiple: true },
-    settings: { type: 'string' },
+    settings: { type: 'string', multiple: true },
   },
 })
 const say = (text) => console.error(`bench:guard: ${text}`)
-const unknown = (wish.scenario ?? []).filter((name) => !scenarios.some((scenario) => scenario.name === name))
-if (unknown.length > 0) {
-  say(`unknown scenario ${unknown.join(', ')}; there are ${scenarios.map((scenario) => scenario.name).join(', ')}`)
+/** Names that are none end it with a sentence; `ended` is called before. */
+function refuseUnknown(what, given, known, ended = () => {}) {
+  const unknown = (given ?? []).filter((name) => !known.includes(name))
+  if (unknown.length === 0) return
+  say(`unknown ${what} ${unknown.join(', ')}; there are ${known.join(', ')}`)
+  ended()
   process.exit(2)
 }
+const namesOf = (list) => list.map(({ name }) => name)
 const SETTINGS = ['best', 'default']
-if (wish.settings !== undefined && !SETTINGS.includes(wish.settings)) {
-  say(`unknown settings ${wish.settings}; there are ${SETTINGS.join(', ')}`)
-  process.exit(2)
-}
+const isChosen = (given, name) => given === undefined || given.includes(name)
+refuseUnknown('scenario', wish.scenario, namesOf(scenarios))
+refuseUnknown('settings', wish.settings, SETTINGS)
 
 /** A run begins this far above the line. Quick runs begin under the guard's soft line, where it does more at rest than elsewhere. */
 const MARGIN_BYTES = wish.quick ? GIB / 2 : 2 * GIB
@@ -94,8 +97,9 @@ async function drawQuickLine(ballast) {
 }
 
 function runsOf(tool, scenario) {
-  if (tool === 'spark-guard') return Number(wish.runs ?? (wish.quick ? (scenario.slow ? 1 : 2) : 200))
-  return Number(wish['other-runs'] ?? (wish.quick ? 1 : 200))
+  const isOurs = tool === 'spark-guard'
+  const quickRuns = isOurs && !scenario.slow ? 2 : 1
+  return Number((isOurs ? wish.runs : wish['other-runs']) ?? (wish.quick ? quickRuns : 200))
 }
 
 // --- a tool on its stage ------------------------------------------------------------------------------------------------
@@ -312,15 +316,10 @@ async function measureAll() {
   const { raiseOvercommit, restoreSetting } = await fromDist('host/huge-pages.js')
   const dir = mkdtempSync(path.join(os.tmpdir(), 'spark-bench-'))
   const tools = listTools({ native, tools: path.join(root, 'native/build/bench-tools'), dir, defaultReserveBytes })
-  const strangers = (wish.tool ?? []).filter((name) => !tools.some((tool) => tool.name === name))
-  if (strangers.length > 0) {
-    say(`unknown tool ${strangers.join(', ')}; there are ${tools.map((tool) => tool.name).join(', ')}`)
-    rmSync(dir, { recursive: true, force: true })
-    process.exit(2)
-  }
-  const chosenTools = tools.filter(({ name }) => wish.tool === undefined || wish.tool.includes(name))
+  refuseUnknown('tool', wish.tool, namesOf(tools), () => rmSync(dir, { recursive: true, force: true }))
+  const chosenTools = tools.filter(({ name }) => isChosen(wish.tool, name))
   const chosen = scenarios
-    .filter(({ name }) => wish.scenario === undefined || wish.scenario.includes(name))
+    .filter(({ name }) => isChosen(wish.scenario, name))
     .map((scenario) => (wish.quick ? { ...scenario, honestBytes: QUICK_HONEST_BYTES } : scenario))
   const layout = readCgroupLayout()
   const mounts = { unified: layout.unifiedMount, memory: layout.memoryMount, freezer: layout.freezerMount }
@@ -333,7 +332,7 @@ async function measureAll() {
   try {
     if (reason === null && chosenTools.some(({ skipped }) => skipped === null))
       changed = raiseOvercommit(Math.ceil((memTotalBytes - FLOOR_BYTES) / (2 * MIB)))
-    for (const settings of SETTINGS.filter((name) => (wish.settings ?? name) === name)) {
+    for (const settings of SETTINGS.filter((name) => isChosen(wish.settings, name))) {
       for (const tool of chosenTools) {
         const skipped = tool.skipped ?? reason ?? (timeIsOver() ? whyOver() : null)
         if (skipped !== null)

@@ -45,6 +45,8 @@ export interface Rig {
   /** Writes a bundle; the text goes in as it is, with @ROOT@ replaced. */
   writeBundle(config: string, preload?: string): string
   runtime(args: readonly string[], options?: { cwd?: string }): Outcome
+  /** `create` of a bundle written for it, as an engine asks: with a log in JSON. */
+  create(config?: string, id?: string): Outcome
   hook(args: readonly string[], input?: string): Outcome
   events(): Record<string, unknown>[]
   writePlan(text: string): void
@@ -109,7 +111,7 @@ export async function makeRig(options: RigOptions = {}): Promise<Rig> {
       : undefined
     return { status: result.status, stdout: result.stdout, stderr: result.stderr, nextArgs }
   }
-  return {
+  const rig: Rig = {
     dir,
     planFile,
     runDir,
@@ -123,6 +125,10 @@ export async function makeRig(options: RigOptions = {}): Promise<Rig> {
     },
     runtime: (args, { cwd = dir } = {}) =>
       start('spark-runtime', [`--spark-plan=${planFile}`, ...args], undefined, cwd),
+    create: (config = CONFIG, id = 'c1') => {
+      const bundle = rig.writeBundle(config)
+      return rig.runtime(['--log', at('log'), '--log-format', 'json', 'create', '--bundle', bundle, id])
+    },
     hook: ([verb = '', ...args], input) => start('spark-hook', [verb, '--plan', planFile, ...args], input, dir),
     events: () =>
       existsSync(eventsFile)
@@ -138,6 +144,7 @@ export async function makeRig(options: RigOptions = {}): Promise<Rig> {
       rmSync(dir, { recursive: true, force: true })
     },
   }
+  return rig
 }
 
 /**
