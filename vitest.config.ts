@@ -5,6 +5,8 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     disableConsoleIntercept: true,
+    // What is asked for again and again (expect.poll) may come late on a busy machine; the default is one second.
+    expect: { poll: { timeout: 15_000 } },
     projects: [
       {
         extends: true,

@@ -188,6 +188,7 @@ test_kill (void)
   CHECK (faccessat (registry_fd, "greedy", F_OK, 0) != 0);
   test_done ("with its memory back it is forgotten, its registry file gone");
 
+  wait_written (&guard.scribe.teller);
   snprintf (path, sizeof path, "%s/tombstones/greedy.json", run_dir);
   struct json_object *stone = json_tokener_parse (file_text (path)), *member;
   CHECK (stone != NULL && json_object_object_get_ex (stone, "samples", &member) && json_object_array_length (member) > 3);

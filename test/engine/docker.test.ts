@@ -66,7 +66,7 @@ describe.skipIf(missing.length > 0)(`the main job on Docker${because(missing)}`,
 
   it('docker exec is in the same budget', async () => {
     await start('512m', 'host', '--mode', 'polite', '--percent', '50', '--chunk', '64m', '--hold', '60', '--json')
-    await waitUntilHolding(machine, ['docker'], 'host')
+    await waitUntilHolding(machine, ['docker'], 'host', 50)
     const { talk } = await machine.run('docker', ['exec', 'host', '/bin/greedy', ...wantsAll])
     expect(talk.saw?.totalBytes).toBe(512 * MIB)
     // The first holds half of what was free, in whole pieces of 2 MiB.
@@ -97,7 +97,7 @@ describe.skipIf(missing.length > 0)(`the main job on Docker${because(missing)}`,
 
   it('an engine past every library is killed, told why in its own log, and nobody else', async () => {
     await start('256m', 'bystander', '--mode', 'polite', '--percent', '50', '--chunk', '64m', '--hold', '120', '--json')
-    await waitUntilHolding(machine, ['docker'], 'bystander')
+    await waitUntilHolding(machine, ['docker'], 'bystander', 50)
     let lowestBytes = Number.MAX_SAFE_INTEGER
     const watch = setInterval(() => {
       const { availableBytes } = readMeminfo('/proc/meminfo', machine.machine.withholdBytes)

@@ -101,6 +101,9 @@ async function whileNothingElseMoves<T>(run: (availableBytes: number) => Promise
 }
 
 describe('the guard on a meminfo of our own', () => {
+  // The guard's helpers write after the kill, so that a test asks until it is there.
+  const warnings = async () => (await rig.events('warning')).map((event) => event.sentence)
+
   it.skipIf(unified !== '')(`kills all of a container at once by cgroup.kill${unified}`, async () => {
     await rig.start({ reserveBytes: RESERVE })
     const fork = 'for i in 1 2 3 4 5 6 7 8; do (while :; do sleep 9; done) & done'
@@ -154,8 +157,9 @@ describe('the guard on a meminfo of our own', () => {
     expect(second.alive()).toBe(true)
     // The shrinkers run after 2 s, and when a second later still nothing is back the next one goes.
     expect(await second.exited()).toBe('SIGKILL')
-    const warnings = (await rig.events('warning')).map((event) => event.sentence)
-    expect(warnings).toContain('first was killed and is gone, but its memory did not come back: judging again')
+    await expect
+      .poll(() => warnings())
+      .toContain('first was killed and is gone, but its memory did not come back: judging again')
   })
 
   it.skipIf(unified !== '')(`never kills a cgroup that others lived in before the container${unified}`, async () => {
@@ -164,10 +168,9 @@ describe('the guard on a meminfo of our own', () => {
     await sleep(1_200)
     const guest = await rig.standIn('guest', { takeMib: 64, budgetBytes: MIB, in: ['unified'], group: 'session' })
     await expect.poll(() => guest.said()).toContain('holding')
-    const warnings = (await rig.events('warning')).map((event) => event.sentence)
-    expect(warnings).toContainEqual(
-      expect.stringMatching(/^the cgroup .* of container guest also holds process \d+, which is older/),
-    )
+    await expect
+      .poll(() => warnings())
+      .toContainEqual(expect.stringMatching(/^the cgroup .* of container guest also holds process \d+, which is older/))
     rig.setAvailable(300)
     await sleep(500)
     expect([shell.alive(), guest.alive()]).toEqual([true, true])
@@ -187,8 +190,10 @@ describe('the guard on a meminfo of our own', () => {
       expect(await large.exited()).toBe('SIGKILL')
       rig.setAvailable(8000)
       expect(small.alive()).toBe(true)
-      expect(await rig.tombstone('large')).toMatchObject({ rule: 'on-foreign-largest' })
-      expect(large.said()).toContain('the policy (onForeign: kill-largest) has the largest container die for it')
+      await expect.poll(() => rig.tombstone('large')).toMatchObject({ rule: 'on-foreign-largest' })
+      await expect
+        .poll(() => large.said())
+        .toContain('the policy (onForeign: kill-largest) has the largest container die for it')
     },
   )
 
@@ -218,21 +223,22 @@ describe('the guard on a meminfo of our own', () => {
     expect(await rig.events('stop')).toHaveLength(1)
   })
 
-  // Processor time, not time: but a busy machine's cold caches make the same work longer.
-  it('is small, allocates nothing and hardly runs while nothing happens', { retry: 2 }, async () => {
+  it('is small, allocates nothing and wakes ten times a second while nothing happens', async () => {
     const guard = await rig.start({ reserveBytes: RESERVE })
     rig.setAvailable(8000)
     const status = (key: string) =>
       Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(readFileSync(`/proc/${guard.pid}/status`, 'utf8'))?.[1])
-    const ranNs = () => Number(readFileSync(`/proc/${guard.pid}/schedstat`, 'utf8').split(' ')[0])
     await sleep(500)
-    const [data, ran] = [status('VmData'), ranNs()]
+    const [data, wakes] = [status('VmData'), status('voluntary_ctxt_switches')]
+    const from = performance.now()
     await sleep(4_000)
-    const percent = ((ranNs() - ran) / 4e9) * 100
-    console.log(`      RSS ${status('VmRSS')} KiB, ${percent.toFixed(3)} % of a core at rest`)
+    const perSecond = (status('voluntary_ctxt_switches') - wakes) / ((performance.now() - from) / 1000)
+    console.log(`      RSS ${status('VmRSS')} KiB, ${perSecond.toFixed(1)} wakes a second at rest`)
     expect(status('VmRSS')).toBeLessThan(2048)
     expect(status('VmData')).toBe(data)
-    expect(percent).toBeLessThan(0.2)
+    // What a wake costs is the machine's (npm run bench -- guard tells), how many there are is not: one each 100 ms, and housekeeping.
+    expect(perSecond).toBeGreaterThan(2)
+    expect(perSecond).toBeLessThan(20)
   })
 
   it('answers bad options with one sentence', () => {

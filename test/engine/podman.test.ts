@@ -75,7 +75,7 @@ describe.skipIf(missing.length > 0)(`the main job on Podman, by its hooks${becau
   it('an engine past every library is killed, told why in its own log, and nobody else', async () => {
     const polite = ['--mode', 'polite', '--percent', '50', '--chunk', '64m', '--hold', '120', '--json']
     expect((await run('256m', '-d', '--name', 'bystander', greedy, ...polite)).status).toBe(0)
-    await waitUntilHolding(machine, ['podman', ...global], 'bystander')
+    await waitUntilHolding(machine, ['podman', ...global], 'bystander', 50)
     expect((await run('384m', '--name', 'culprit', greedy, ...machine.bypass())).status).toBe(137)
 
     const tombstones = await readTombstones(machine.paths.tombstoneDir)

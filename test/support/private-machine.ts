@@ -16,6 +16,8 @@ import type { HostPaths } from '../../src/host/paths.js'
 import { buildImage } from '../../src/images/build.js'
 
 export const MIB = 1024 ** 2
+/** What images/greedy rounds its share to. */
+const PIECE_BYTES = 2 * MIB
 
 /** As much of the machine as a test puts at stake. */
 const SIZE_BYTES = 1536 * MIB
@@ -180,17 +182,19 @@ function runProgram(program: string, args: readonly string[], env: NodeJS.Proces
   })
 }
 
-/** Waits until `engine logs <name>` shows that the engine in it holds memory. */
+/** Waits until `engine logs <name>` shows that the engine in it holds all of the `percent` of what it saw free: it takes that piece by piece. */
 export async function waitUntilHolding(
   machine: PrivateMachine,
   engine: readonly string[],
   name: string,
+  percent: number,
 ): Promise<void> {
   const [program, ...args] = engine as [string, ...string[]]
   for (let tries = 0; tries < 100; tries += 1) {
     const { stdout } = spawnSync(program, [...args, 'logs', name], { env: machine.env, encoding: 'utf8' })
-    if (parseEngineTalk(stdout).heldBytes > 0) return
+    const { saw, heldBytes } = parseEngineTalk(stdout)
+    if (saw !== null && heldBytes > (saw.freeBytes * percent) / 100 - PIECE_BYTES) return
     await sleep(100)
   }
-  throw new Error(`${name} never said that it holds memory`)
+  throw new Error(`${name} never said that it holds ${percent} % of what it saw free`)
 }
