@@ -98,10 +98,10 @@ test_thousands_of_files (void)
   steps (3);
   for (unsigned i = 0; i < 5; i++)
     {
-      uint64_t begin_ns = clock_boot_ns ();
+      uint64_t begin_ns = spark_clock_ns (CLOCK_THREAD_CPUTIME_ID); /* others may have the processor meanwhile */
       guard.housekept_ns = 0;
       guard_step (&guard);
-      uint64_t ns = clock_boot_ns () - begin_ns;
+      uint64_t ns = spark_clock_ns (CLOCK_THREAD_CPUTIME_ID) - begin_ns;
       quickest_ns = ns < quickest_ns ? ns : quickest_ns;
     }
   printf ("# a round with housekeeping among 2,900 files: %.1f ms\n", (double) quickest_ns / NS_PER_MS);
