@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { computeRow, formatRows, judgeScenario } from './guard-figures.js'
 import { honestBudget, scenarios } from './guard-scenarios.js'
-import { GIB, isAlive, MIB, meminfoBytes, openBallast, openStage } from './guard-stage.js'
+import { GIB, isAlive, MIB, meminfoBytes, openBallast, openStage, shortenPageLists } from './guard-stage.js'
 import { ENGINE, listTools } from './guard-tools.js'
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..')
@@ -67,12 +67,15 @@ const PATIENCE_MS = wish.quick ? 1_500 : 5_000
 const HOPELESS_RUNS = 10
 /** What does not fit into this is left out by name. */
 const QUICK_MS = 42_000
+const SAY_WHY_MS = 1_000
 const began = Date.now()
 const QUICK_SLACK_BYTES = GIB
 /** The same in all quick scenarios, so that nobody has to make room for it in between. */
 const QUICK_HONEST_BYTES = 320 * MIB
 const NO_TIME = 'no time was left for it in a quick run'
-const timeIsOver = () => stopping || (wish.quick && Date.now() - began > QUICK_MS)
+/** In a quick run each tool with each of its settings has its share of the time: a look at one tool alone compares nothing. */
+let shareEndsMs = QUICK_MS
+const timeIsOver = () => stopping || (wish.quick && Date.now() - began > shareEndsMs)
 
 const whyOver = () => (stopping ? 'it was stopped before' : NO_TIME)
 
@@ -300,7 +303,8 @@ async function measureTool({ tool, settings, chosen, ballast, mounts, dir }) {
     }
     return rows
   } catch (error) {
-    return chosen.map((scenario) => ({ scenario: scenario.name, tool: tool.name, settings, skipped: error.message }))
+    const skipped = stopping ? whyOver() : error.message
+    return chosen.map((scenario) => ({ scenario: scenario.name, tool: tool.name, settings, skipped }))
   } finally {
     await stage.close()
     rmSync(stageDir, { recursive: true, force: true })
@@ -334,13 +338,22 @@ async function measureAll() {
   for (const [hierarchy, mount] of Object.entries(mounts)) if (mount === null) delete mounts[hierarchy]
   const ballast = openBallast(load)
   let changed
+  let lengthenPageLists = () => {}
   const rows = []
+  const wished = SETTINGS.filter((name) => isChosen(wish.settings, name))
+  // Who most likely cannot on a quick run's stage takes of the next one's share what it needs to say why.
+  const hasShare = ({ skipped, cannot }) => skipped === null && cannot === undefined
+  let sharesLeft = wished.length * chosenTools.filter(hasShare).length
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, stop)
   try {
-    if (reason === null && chosenTools.some(({ skipped }) => skipped === null))
+    if (reason === null && chosenTools.some(({ skipped }) => skipped === null)) {
       changed = raiseOvercommit(Math.ceil((memTotalBytes - FLOOR_BYTES) / (2 * MIB)))
-    for (const settings of SETTINGS.filter((name) => isChosen(wish.settings, name))) {
+      lengthenPageLists = shortenPageLists()
+    }
+    for (const settings of wished) {
       for (const tool of chosenTools) {
+        const usedMs = Date.now() - began
+        shareEndsMs = usedMs + (hasShare(tool) ? (QUICK_MS - usedMs) / sharesLeft-- : SAY_WHY_MS)
         const skipped = tool.skipped ?? reason ?? (timeIsOver() ? whyOver() : null)
         if (skipped !== null)
           rows.push(...chosen.map((scenario) => ({ scenario: scenario.name, tool: tool.name, settings, skipped })))
@@ -350,6 +363,7 @@ async function measureAll() {
   } finally {
     await ballast.close()
     if (changed !== undefined) restoreSetting(changed)
+    lengthenPageLists()
     rmSync(dir, { recursive: true, force: true })
   }
   return rows
