@@ -47,13 +47,6 @@ hold_entry (const char *id)
   return openat (guard.run_fd, name, O_RDONLY | O_CLOEXEC);
 }
 
-static bool
-tombstone_exists (const char *name)
-{
-  wait_written (&guard.scribe.teller);
-  return exists (name);
-}
-
 /* --- /run ---------------------------------------------------------------------------------------------------------- */
 
 static void
@@ -78,7 +71,7 @@ test_full_run_at_start (void)
       exit (check_done ());
     }
   CHECK (!exists ("guard.state") && kills (&greedy) && events ("\"type\":\"kill\"") == 1);
-  CHECK (held_fd >= 0 && !tombstone_exists ("tombstones/registered-before.json") && !exists (".guard.state.tmp"));
+  CHECK (held_fd >= 0 && !exists ("tombstones/registered-before.json") && !exists (".guard.state.tmp"));
   test_done ("a /run that is full keeps no guard from starting, and nobody from being killed; the event is told without a tombstone");
 
   struct child late = child_start (10);
@@ -94,7 +87,7 @@ test_full_run_at_start (void)
   set_available (8000);
   steps (2);
   CHECK (guard.intent_fd >= 0 && exists ("guard.state") && still_guards ("with-room-again") && events ("\"type\":\"kill\"") == 2);
-  CHECK (tombstone_exists ("tombstones/with-room-again.json"));
+  CHECK (exists ("tombstones/with-room-again.json"));
   test_done ("with room again it writes guard.state, guard.kill and tombstones");
 }
 
@@ -110,7 +103,7 @@ test_full_run_later (void)
   fill (run_dir);
   CHECK (held_fd >= 0 && kills (&greedy) && events ("\"id\":\"while-full\",\"name\"") >= 1);
   /* The older tombstone made room for the newer one. */
-  CHECK (tombstone_exists ("tombstones/while-full.json") && !exists ("tombstones/with-room-again.json"));
+  CHECK (exists ("tombstones/while-full.json") && !exists ("tombstones/with-room-again.json"));
   char text[4096];
   cleanup_close int fd = openat (guard.run_fd, "tombstones/while-full.json", O_RDONLY | O_CLOEXEC);
   ssize_t length = fd >= 0 ? proc_file_read (fd, text, sizeof text, 0) : 0;

@@ -115,7 +115,7 @@ events (const char *type, const char *part)
   char path[128], quoted[64];
   unsigned count = 0;
 
-  wait_written (&guard.scribe.helper);
+  wait_written (&guard.scribe);
   snprintf (path, sizeof path, "%s/events.jsonl", log_dir);
   snprintf (quoted, sizeof quoted, "\"type\":\"%s\"", type);
   file_text (path);
@@ -188,7 +188,6 @@ test_kill (void)
   CHECK (faccessat (registry_fd, "greedy", F_OK, 0) != 0);
   test_done ("with its memory back it is forgotten, its registry file gone");
 
-  wait_written (&guard.scribe.teller);
   snprintf (path, sizeof path, "%s/tombstones/greedy.json", run_dir);
   struct json_object *stone = json_tokener_parse (file_text (path)), *member;
   CHECK (stone != NULL && json_object_object_get_ex (stone, "samples", &member) && json_object_array_length (member) > 3);

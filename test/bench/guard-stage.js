@@ -175,7 +175,8 @@ async function removeGroup(group) {
  * does not count it, and the next run would have all of it to take before the line. Lists of a 512th are the shortest with room to work.
  * Returns what puts the setting back; nothing is changed where it is set already, is not known or may not be written.
  */
-export function shortenPageLists(file = '/proc/sys/vm/percpu_pagelist_high_fraction') {
+export function shortenPageLists() {
+  const file = '/proc/sys/vm/percpu_pagelist_high_fraction'
   try {
     const before = readFileSync(file, 'utf8').trim()
     if (before !== '0') return () => {}

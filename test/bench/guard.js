@@ -67,6 +67,7 @@ const PATIENCE_MS = wish.quick ? 1_500 : 5_000
 const HOPELESS_RUNS = 10
 /** What does not fit into this is left out by name. */
 const QUICK_MS = 42_000
+/** For a tool without a share of that. */
 const SAY_WHY_MS = 1_000
 const began = Date.now()
 const QUICK_SLACK_BYTES = GIB

@@ -68,7 +68,7 @@ events (const char *part)
   char path[128];
   unsigned count = 0;
 
-  wait_written (&guard.scribe.helper);
+  wait_written (&guard.scribe);
   snprintf (path, sizeof path, "%s/events.jsonl", log_dir);
   cleanup_close int fd = open (path, O_RDONLY | O_CLOEXEC);
   if (fd < 0 || proc_file_read (fd, text, sizeof text, 0) < 0)

@@ -4,8 +4,8 @@
 
 #include "common/registry.h"
 #include "guard/clock.h"
-#include "guard/helper.h"
 #include "guard/proc_file.h"
+#include "guard/scribe.h"
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <signal.h>
@@ -61,22 +61,30 @@ child_was_killed (const struct child *child)
   return waitpid (child->pid, &status, 0) == child->pid && WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL;
 }
 
-/* Waits until the scribe has written all that it was told: its socket is empty and it sleeps at it again. */
-__attribute__ ((unused)) static void
-wait_written (const struct helper *scribe)
+/* Waits until a helper has done all that it was told: its socket is empty and it sleeps at it again. */
+static void
+wait_idle (const struct helper *helper)
 {
   char stat[1024];
 
-  for (int waited_ms = 0; scribe->socket_fd >= 0 && waited_ms < 20000; waited_ms++)
+  for (int waited_ms = 0; helper->socket_fd >= 0 && waited_ms < 20000; waited_ms++)
     {
       int queued = 0;
-      bool empty = ioctl (scribe->socket_fd, SIOCOUTQ, &queued) == 0 && queued == 0;
-      bool alive = proc_file_of_pid ("/proc", scribe->pid, "stat", stat, sizeof stat) > 0;
+      bool empty = ioctl (helper->socket_fd, SIOCOUTQ, &queued) == 0 && queued == 0;
+      bool alive = proc_file_of_pid ("/proc", helper->pid, "stat", stat, sizeof stat) > 0;
       const char *name_end = strrchr (stat, ')');
       if (!alive || name_end == NULL || name_end[2] == 'Z' || (empty && name_end[2] == 'S'))
         return;
       usleep (1000);
     }
+}
+
+/* Waits until events, log lines and tombstones are written. */
+__attribute__ ((unused)) static void
+wait_written (const struct scribe *scribe)
+{
+  wait_idle (&scribe->helper);
+  wait_idle (&scribe->teller);
 }
 
 static struct spark_container
